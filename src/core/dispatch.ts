@@ -1,0 +1,244 @@
+import type { AuditEvent, Transport } from './audit-event.ts';
+import type { Change } from './change.ts';
+import type { Clock } from './clock.ts';
+import { AppError, toAppError } from './errors.ts';
+import type { Grant } from './grant.ts';
+import { newId } from './ids.ts';
+import type { BoundOperation, Outcome, RequestFacts } from './operation.ts';
+import { parseInput, shapeOutput } from './parse.ts';
+import type { Principal } from './principal.ts';
+
+/**
+ * The one door. REST, MCP, ACME, renewal and background work come through here, and all of them take the same steps
+ * in the same order: authenticate, validate, authorize, run, shape, commit with the audit record.
+ */
+
+/** What a caller shows. Only main.ts can make `system` credentials; no transport ever does. */
+export type Credentials =
+  | { readonly kind: 'bearer'; readonly token: string }
+  | { readonly kind: 'none' }
+  | SystemCredentials;
+
+export interface SystemCredentials {
+  readonly kind: 'system';
+  /** Which background job acts, for the audit: `crl-rebuild`. */
+  readonly job: string;
+  readonly namespace: string;
+}
+
+export interface Call {
+  readonly operation: BoundOperation;
+  /** As it came, not yet validated. */
+  readonly input: unknown;
+  readonly credentials: Credentials;
+  readonly transport: Transport;
+  readonly sourceAddress: string | null;
+  readonly requestId: string;
+  readonly idempotencyKey?: string | undefined;
+  /** An approval that somebody gave for exactly this request. */
+  readonly approvalId?: string | undefined;
+}
+
+/** Everything `authorize` may look at. */
+export interface AccessRequest {
+  readonly principal: Principal;
+  readonly operation: BoundOperation;
+  readonly resource: string;
+  readonly input: unknown;
+  readonly facts: RequestFacts;
+  readonly sourceAddress: string | null;
+  readonly requestId: string;
+  readonly approvalId: string | undefined;
+  readonly now: number;
+}
+
+/** A grant, and what granting it uses up (a single-use approval), committed with the effect. */
+export interface Authorization {
+  readonly grant: Grant;
+  readonly changes: readonly Change[];
+}
+
+/** Answers kept so that a repeat with the same Idempotency-Key does nothing again. Secret fields are never kept. */
+export interface IdempotencyLedger {
+  /** The kept answer, or undefined. Throws `conflict` when the key was used for another request. */
+  find(grant: Grant, key: string, input: unknown): Promise<{ output: unknown } | undefined>;
+  /** The change that keeps an answer; it fails with `conflict` when a concurrent twin came first. */
+  keep(grant: Grant, key: string, input: unknown, output: unknown): Change;
+}
+
+export interface DispatchDeps {
+  readonly clock: Clock;
+  /** Throws `unauthenticated`. */
+  readonly authenticate: (credentials: Credentials, now: number) => Promise<Principal>;
+  /** Throws `denied` or `approval_required`, with the rule that decided. Any other exception denies as well. */
+  readonly authorize: (request: AccessRequest) => Promise<Authorization>;
+  /** Commits changes and audit events together, durably, or throws and leaves nothing. */
+  readonly commit: (changes: readonly Change[], events: readonly AuditEvent[]) => Promise<void>;
+  readonly idempotency: IdempotencyLedger;
+  /** Told of every call when it ends; for metrics and the log. */
+  readonly observe?: (call: Call, principal: Principal | undefined, error: AppError | undefined) => void;
+}
+
+export interface Reply {
+  readonly output: unknown;
+  /** True when the answer is the kept one of an earlier call with the same Idempotency-Key. */
+  readonly replayed: boolean;
+}
+
+export type Dispatch = (call: Call) => Promise<Reply>;
+
+/** A conflict means that somebody changed what was read; reading again is right, for ever is not. */
+const maxTries = 4;
+
+export function createDispatch(deps: DispatchDeps): Dispatch {
+  return async (call) => {
+    const trail: Trail = { now: deps.clock.now(), principal: undefined, resource: null, purpose: null, closed: false };
+    try {
+      const reply = await walk(deps, call, trail);
+      deps.observe?.(call, trail.principal, undefined);
+      return reply;
+    } catch (thrown) {
+      const error = toAppError(thrown);
+      deps.observe?.(call, trail.principal, error);
+      if (!trail.closed)
+        await deps.commit(
+          [],
+          [closeTrail(trail, call, error.status === 401 || error.status === 403 ? 'denied' : 'failed', error.code)],
+        );
+      throw error;
+    }
+  };
+}
+
+/** What is known of a call while it runs: the material of its audit event. */
+interface Trail {
+  readonly now: number;
+  principal: Principal | undefined;
+  resource: string | null;
+  purpose: string | null;
+  closed: boolean;
+}
+
+async function walk(deps: DispatchDeps, call: Call, trail: Trail): Promise<Reply> {
+  const { operation } = call;
+  trail.principal = await deps.authenticate(call.credentials, trail.now);
+  const input = parseInput(operation, call.input);
+  trail.resource = operation.resource(input);
+  const facts = operation.facts?.(input) ?? {};
+  trail.purpose = facts.purpose ?? null;
+  const { grant, changes: spent } = await authorizeOrDeny(deps, call, trail, input, facts);
+  if (call.idempotencyKey !== undefined && operation.effect !== 'read') {
+    const kept = await deps.idempotency.find(grant, call.idempotencyKey, input);
+    if (kept) {
+      await close(deps, call, trail, [], { replayed: true });
+      return { output: kept.output, replayed: true };
+    }
+  }
+  return { output: await runAndCommit(deps, call, trail, grant, input, spent), replayed: false };
+}
+
+/** An exception inside authorization is a denial, whatever it was: the error path must never mean "allow". */
+async function authorizeOrDeny(
+  deps: DispatchDeps,
+  call: Call,
+  trail: Trail,
+  input: unknown,
+  facts: RequestFacts,
+): Promise<Authorization> {
+  const { principal, resource } = trail;
+  if (principal === undefined || resource === null) throw new AppError('denied', 'Nobody is authenticated.');
+  try {
+    return await deps.authorize({
+      principal,
+      operation: call.operation,
+      resource,
+      input,
+      facts,
+      sourceAddress: call.sourceAddress,
+      requestId: call.requestId,
+      approvalId: call.approvalId,
+      now: trail.now,
+    });
+  } catch (thrown) {
+    if (thrown instanceof AppError) throw thrown;
+    throw new AppError('denied', 'The authorization could not be decided, so the request is denied.', {
+      cause: thrown,
+    });
+  }
+}
+
+async function runAndCommit(
+  deps: DispatchDeps,
+  call: Call,
+  trail: Trail,
+  grant: Grant,
+  input: unknown,
+  spent: readonly Change[],
+): Promise<unknown> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await call.operation.run(grant, input);
+    const output = shapeOutput(call.operation, outcome.output);
+    try {
+      await close(
+        deps,
+        call,
+        trail,
+        [...spent, ...(outcome.changes ?? []), ...kept(deps, call, grant, input, output)],
+        outcome.audit,
+      );
+      return output;
+    } catch (thrown) {
+      const again = thrown instanceof AppError && thrown.code === 'conflict' && !call.operation.openWorld;
+      if (!again || attempt === maxTries) throw thrown;
+    }
+  }
+}
+
+function kept(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {
+  if (call.idempotencyKey === undefined || call.operation.effect === 'read') return [];
+  return [deps.idempotency.keep(grant, call.idempotencyKey, input, withoutSecrets(call.operation, output))];
+}
+
+async function close(
+  deps: DispatchDeps,
+  call: Call,
+  trail: Trail,
+  changes: readonly Change[],
+  details: Outcome<unknown>['audit'],
+): Promise<void> {
+  await deps.commit(changes, [closeTrail(trail, call, 'ok', null, details)]);
+  trail.closed = true;
+}
+
+function closeTrail(
+  trail: Trail,
+  call: Call,
+  outcome: AuditEvent['outcome'],
+  code: string | null,
+  details: Outcome<unknown>['audit'] = {},
+): AuditEvent {
+  const { principal } = trail;
+  return {
+    id: newId('aud', trail.now),
+    at: trail.now,
+    namespace: principal?.namespace ?? 'root',
+    requestId: call.requestId,
+    principal: principal?.name ?? null,
+    principalKind: principal?.kind ?? null,
+    credentialId: principal?.credentialId ?? null,
+    operation: call.operation.id,
+    resource: trail.resource,
+    outcome,
+    code,
+    transport: call.transport,
+    sourceAddress: call.sourceAddress,
+    purpose: trail.purpose,
+    details: details ?? {},
+  };
+}
+
+/** The output without its secret fields: what may be kept, logged or shown to a model. */
+export function withoutSecrets(operation: Pick<BoundOperation, 'sensitive'>, output: unknown): unknown {
+  if (operation.sensitive === undefined || typeof output !== 'object' || output === null) return output;
+  return Object.fromEntries(Object.entries(output).filter(([field]) => !operation.sensitive?.includes(field)));
+}

@@ -1,0 +1,97 @@
+import type { z } from 'zod';
+import type { Change } from './change.ts';
+import type { Grant } from './grant.ts';
+
+/** What an operation does to the world; HTTP semantics, MCP annotations and read-only mode come from it. */
+export type Effect = 'read' | 'additive' | 'mutating' | 'destructive';
+
+export interface HttpBinding {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Under `/v1`; parameters in braces name input fields: `/pki/roles/{name}`. */
+  readonly path: string;
+  /** Status of success. Default 200. */
+  readonly status?: 200 | 201 | 202 | 204;
+}
+
+/** How the CLI shows and takes this operation; everything has a default from the schema. */
+export interface CliBinding {
+  /** Input fields given as positional arguments, in order. Default: the path parameters. */
+  readonly arguments?: readonly string[];
+  /** Columns of the human table for lists. Default: the first six scalar fields. */
+  readonly columns?: readonly string[];
+  /** Input fields that may be read from a file with `--field @path`. Default: every string field. */
+  readonly files?: readonly string[];
+}
+
+/** What `run` brings back: the answer, and the changes that make it true. Nothing is written before dispatch commits them. */
+export interface Outcome<Output> {
+  readonly output: Output;
+  readonly changes?: readonly Change[];
+  /** Facts for the audit record beside operation, resource and principal; must hold no secret. */
+  readonly audit?: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** What the policy may ask about a request, taken from its input. */
+export interface RequestFacts {
+  /** Requested life in seconds. */
+  readonly ttl?: number | undefined;
+  /** Requested end in milliseconds. */
+  readonly notAfter?: number | undefined;
+  readonly purpose?: string | undefined;
+}
+
+export interface Operation<Input = unknown, Output = unknown, Deps = unknown> {
+  /** `area.verb_noun` in standard terms: `pki.issue_certificate`. */
+  readonly id: string;
+  /** Three to five words. */
+  readonly title: string;
+  /** What it does and when to use it, in one to three sentences; shown by REST, CLI, MCP and docs. */
+  readonly summary: string;
+  readonly input: z.ZodType<Input>;
+  readonly output: z.ZodType<Output>;
+  readonly http: HttpBinding;
+  readonly cli?: CliBinding | undefined;
+  /** The resource touched: `pki/roles/web`. Every segment is a valid name, or `*` only where a list is asked for. */
+  readonly resource: (input: Input) => string;
+  readonly effect: Effect;
+  /** Whether a repeat of the same call leaves the same state. Reads always do. */
+  readonly idempotent?: boolean | undefined;
+  /** Whether it reaches systems other than Chancery's own store. */
+  readonly openWorld?: boolean | undefined;
+  /** Output fields that are secret: never logged, never stored, stripped or replaced by MCP. */
+  readonly sensitive?: readonly string[] | undefined;
+  /** `policy` (default): a rule must allow it. `self`: any authenticated principal, about itself only. */
+  readonly access?: 'policy' | 'self' | undefined;
+  readonly facts?: ((input: Input) => RequestFacts) | undefined;
+  readonly run: (grant: Grant, input: Input, deps: Deps) => Promise<Outcome<Output>>;
+}
+
+const idPattern = /^[a-z]+(?:\.[a-z]+(?:_[a-z0-9]+)*)$/;
+
+/** Defines an operation. REST route, CLI command, MCP tool, OpenAPI entry and docs are derived from what stands here. */
+export function defineOperation<Input extends z.ZodType, Output extends z.ZodType, Deps>(
+  operation: Omit<Operation<z.output<Input>, z.output<Output>, Deps>, 'input' | 'output'> & {
+    readonly input: Input;
+    readonly output: Output;
+  },
+): Operation<z.output<Input>, z.output<Output>, Deps> {
+  if (!idPattern.test(operation.id)) throw new TypeError(`operation id ${operation.id} is not area.verb_noun`);
+  return Object.freeze(operation) as unknown as Operation<z.output<Input>, z.output<Output>, Deps>;
+}
+
+/** An operation with its dependencies given: what transports and dispatch see. */
+export interface BoundOperation extends Omit<Operation, 'run'> {
+  readonly run: (grant: Grant, input: unknown) => Promise<Outcome<unknown>>;
+}
+
+/** Any operation whatever its types; only `bind` looks inside. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the input type stands in both positions, so only `any` holds every operation
+export type AnyOperation<Deps> = Operation<any, any, Deps>;
+
+/** Gives operations their dependencies. */
+export function bind<Deps>(operations: readonly AnyOperation<Deps>[], deps: Deps): BoundOperation[] {
+  return operations.map((operation) => ({
+    ...operation,
+    run: (grant: Grant, input: unknown) => operation.run(grant, input, deps),
+  }));
+}
