@@ -183,7 +183,7 @@ async function runAndCommit(
         deps,
         call,
         trail,
-        [...spent, ...(outcome.changes ?? []), ...kept(deps, call, grant, input, output)],
+        [...spent, ...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)],
         outcome.audit,
       );
       return output;
@@ -194,7 +194,7 @@ async function runAndCommit(
   }
 }
 
-function kept(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {
+function keepAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {
   if (call.idempotencyKey === undefined || call.operation.effect === 'read') return [];
   return [deps.idempotency.keep(grant, call.idempotencyKey, input, withoutSecrets(call.operation, output))];
 }
