@@ -1,0 +1,50 @@
+import type { Migration } from '#storage/store.ts';
+
+/** Forward only; a migration that was released is never edited. */
+export const pkiMigrations: readonly Migration[] = [
+  {
+    area: 'pki',
+    number: 1,
+    title: 'authorities, roles, certificates, revocation',
+    statements: [
+      `CREATE TABLE pki_authorities (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, kind TEXT NOT NULL,
+        state TEXT NOT NULL, settings TEXT NOT NULL, created_at BIGINT NOT NULL, UNIQUE (namespace, name))`,
+      `CREATE TABLE pki_issuers (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, authority_id TEXT NOT NULL, number BIGINT NOT NULL,
+        state TEXT NOT NULL, key_type TEXT NOT NULL, private_key BLOB NOT NULL, spki BLOB NOT NULL,
+        spki_sha256 TEXT NOT NULL, subject BLOB NOT NULL, certificate BLOB, serial_number TEXT, not_before BIGINT,
+        not_after BIGINT, parent_id TEXT, outside_chain BLOB, request BLOB, created_at BIGINT NOT NULL,
+        UNIQUE (authority_id, number))`,
+      `CREATE TABLE pki_cross_certificates (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, issuer_id TEXT NOT NULL, certificate BLOB NOT NULL,
+        not_after BIGINT NOT NULL, created_at BIGINT NOT NULL)`,
+      `CREATE TABLE pki_roles (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, authority TEXT NOT NULL, definition TEXT NOT NULL,
+        version BIGINT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (namespace, name))`,
+      `CREATE TABLE pki_certificates (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, serial_number TEXT NOT NULL, issuer_id TEXT NOT NULL,
+        authority TEXT NOT NULL, role TEXT, principal TEXT NOT NULL, kind TEXT NOT NULL, certificate BLOB NOT NULL,
+        subject TEXT NOT NULL, spki_sha256 TEXT NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL,
+        issued_at BIGINT NOT NULL, status TEXT NOT NULL, revoked_at BIGINT, revocation_reason TEXT,
+        invalidity_date BIGINT, crl_shard BIGINT NOT NULL, purpose TEXT)`,
+      'CREATE UNIQUE INDEX pki_certificates_serial ON pki_certificates (serial_number)',
+      'CREATE INDEX pki_certificates_expiry ON pki_certificates (not_after)',
+      'CREATE INDEX pki_certificates_key ON pki_certificates (spki_sha256)',
+      `CREATE INDEX pki_certificates_revoked ON pki_certificates (issuer_id, crl_shard) WHERE status <> 'valid'`,
+      `CREATE TABLE pki_certificate_names (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, certificate_id TEXT NOT NULL,
+        PRIMARY KEY (name, certificate_id))`,
+      `CREATE TABLE pki_blocked_keys (
+        namespace TEXT NOT NULL, spki_sha256 TEXT NOT NULL, reason TEXT NOT NULL, principal TEXT NOT NULL,
+        blocked_at BIGINT NOT NULL, PRIMARY KEY (namespace, spki_sha256))`,
+      `CREATE TABLE pki_crls (
+        issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL,
+        number BIGINT NOT NULL, this_update BIGINT NOT NULL, next_update BIGINT NOT NULL, entries BIGINT NOT NULL,
+        crl BLOB NOT NULL, PRIMARY KEY (issuer_id, shard, kind))`,
+      `CREATE TABLE pki_ocsp_signers (
+        id TEXT PRIMARY KEY, issuer_id TEXT NOT NULL, namespace TEXT NOT NULL, key_type TEXT NOT NULL,
+        private_key BLOB NOT NULL, certificate BLOB NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL)`,
+    ],
+  },
+];
