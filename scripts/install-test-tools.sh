@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the outside tools that the tests compare Chancery with. Debian or Ubuntu, as root; elsewhere it says what is missing.
+# Without a tool its tests fail by name, so that a missing peer is never taken for agreement.
+set -euo pipefail
+
+# openssl, gnutls, nss, curl, python: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
+packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib default-jre-headless strace xfsprogs e2fsprogs faketime util-linux)
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+  echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} zlint" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  # The tests start their own servers on free ports; apt must not start any.
+  if [ ! -e /usr/sbin/policy-rc.d ]; then printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d; fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# zlint is packaged from Debian 13 on; its package runs on Debian 12 as well, so only its one file is taken.
+if ! command -v zlint >/dev/null; then
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -q . || true
+  for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ -s "$source" ] && sed 's/bookworm-security/trixie-security/g; s/bookworm/trixie/g' "$source" >"$work/$(basename "$source")"
+  done
+  mkdir -p "$work/parts" && find "$work" -maxdepth 1 \( -name '*.list' -o -name '*.sources' \) -exec mv {} "$work/parts/" \;
+  options=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+  apt-get "${options[@]}" update -qq
+  (cd "$work" && apt-get "${options[@]}" download -qq zlint && dpkg-deb -x zlint_*.deb unpacked)
+  install -m 0755 "$work/unpacked/usr/bin/zlint" /usr/local/bin/zlint
+fi
