@@ -125,7 +125,7 @@ async function walk(deps: DispatchDeps, call: Call, trail: Trail): Promise<Reply
   const input = parseInput(operation, call.input);
   trail.resource = operation.resource(input);
   const facts = operation.facts?.(input) ?? {};
-  trail.purpose = facts.purpose ?? null;
+  trail.purpose = facts.purpose ?? trail.principal.purpose ?? null;
   const { grant, changes: spent } = await authorizeOrDeny(deps, call, trail, input, facts);
   if (call.idempotencyKey !== undefined && operation.effect !== 'read') {
     const kept = await deps.idempotency.find(grant, call.idempotencyKey, input);

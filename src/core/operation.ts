@@ -11,6 +11,8 @@ export interface HttpBinding {
   readonly path: string;
   /** Status of success. Default 200. */
   readonly status?: 200 | 201 | 202 | 204;
+  /** Largest request body in bytes, where it should be tighter than the server's own limit (CSR, JWS: 65,536). */
+  readonly bodyLimit?: number;
 }
 
 /** How the CLI shows and takes this operation; everything has a default from the schema. */
@@ -60,11 +62,18 @@ export interface Operation<Input = unknown, Output = unknown, Deps = unknown> {
   readonly openWorld?: boolean | undefined;
   /** Output fields that are secret: never logged, never stored, stripped or replaced by MCP. */
   readonly sensitive?: readonly string[] | undefined;
-  /** `policy` (default): a rule must allow it. `self`: any authenticated principal, about itself only. */
-  readonly access?: 'policy' | 'self' | undefined;
+  /**
+   * `policy` (default): a rule must allow it. `self`: any authenticated principal, about itself only. A function where
+   * the input decides (my own tokens, or those of somebody else).
+   */
+  readonly access?: Access | ((input: Input) => Access) | undefined;
+  /** Touches the installation and not one tenant: only principals of the namespace `root` may run it, by their policies. */
+  readonly installation?: boolean | undefined;
   readonly facts?: ((input: Input) => RequestFacts) | undefined;
   readonly run: (grant: Grant, input: Input, deps: Deps) => Promise<Outcome<Output>>;
 }
+
+export type Access = 'policy' | 'self';
 
 const idPattern = /^[a-z]+(?:\.[a-z]+(?:_[a-z0-9]+)*)$/;
 

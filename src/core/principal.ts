@@ -12,6 +12,8 @@ export interface Principal {
   readonly narrowings: readonly Narrowing[];
   /** Milliseconds; absent when the credential has no end. */
   readonly expiresAt?: number | undefined;
+  /** What the token was made for; it stands for the purpose of requests that state none. */
+  readonly purpose?: string | undefined;
 }
 
 /** One narrowing: the operations and resources (globs) that are left. */
