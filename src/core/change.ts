@@ -49,3 +49,25 @@ export interface Delete {
 }
 
 export type Change = Insert | Update | Delete;
+
+interface Guard {
+  readonly expect?: number | undefined;
+  readonly otherwise?: (() => AppError) | undefined;
+}
+
+export function insert(table: string, row: Row, taken?: () => AppError): Insert {
+  return { kind: 'insert', table, row, taken };
+}
+
+export function update(
+  table: string,
+  set: Row,
+  where: Where,
+  guard: Guard & { readonly add?: Readonly<Record<string, number>> } = {},
+): Update {
+  return { kind: 'update', table, set, where, ...guard };
+}
+
+export function remove(table: string, where: Where, guard: Guard = {}): Delete {
+  return { kind: 'delete', table, where, ...guard };
+}
