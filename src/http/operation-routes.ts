@@ -1,0 +1,130 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Dispatch, Reply } from '#core/dispatch.ts';
+import { AppError } from '#core/errors.ts';
+import type { BoundOperation } from '#core/operation.ts';
+import type { Gates } from './gates.ts';
+import { compileInput, type InputReader, type Query } from './input.ts';
+import { finish, type Metrics } from './metrics.ts';
+import type { OriginCheck } from './origin.ts';
+import { sendError, sendOutput } from './reply.ts';
+import { credentialsOf, sourceAddressOf, tokenHeader } from './request.ts';
+
+export interface OperationRouteDeps {
+  readonly dispatch: Dispatch;
+  readonly gates: Gates;
+  readonly checkOrigin: OriginCheck;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly accessLog: boolean;
+}
+
+/** Gives every operation its route under `/v1`. */
+export function registerOperations(
+  app: FastifyInstance,
+  operations: readonly BoundOperation[],
+  deps: OperationRouteDeps,
+): void {
+  for (const operation of operations) {
+    const { method, path, bodyLimit } = operation.http;
+    app.route({
+      method: method === 'GET' ? ['GET', 'HEAD'] : method,
+      url: `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      ...(bodyLimit === undefined ? {} : { bodyLimit }),
+      handler: operationHandler(operation, deps),
+    });
+  }
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+function operationHandler(operation: BoundOperation, deps: OperationRouteDeps): Handler {
+  const reader = compileInput(operation);
+  const meter = deps.metrics.meter(operation.id);
+  const success: number = operation.http.status ?? 200;
+  return async (request, reply) => {
+    const started = performance.now();
+    meter.inFlight += 1;
+    let status = success;
+    try {
+      const { output, replayed } = await callOperation(operation, deps, request, () =>
+        readInput(operation, reader, request),
+      );
+      if (replayed) reply.header('idempotency-replayed', 'true');
+      sendOutput(reply, success, output);
+    } catch (thrown) {
+      status = sendError(reply, thrown, deps.log, operation.id);
+    }
+    finish(meter, started, status);
+    if (deps.accessLog) logAccess(deps.log, operation, request, status, started);
+  };
+}
+
+/**
+ * Takes a request through the gates to dispatch. `/metrics` goes this way as well, so that there is one place where
+ * HTTP credentials are read.
+ */
+export async function callOperation(
+  operation: BoundOperation,
+  deps: OperationRouteDeps,
+  request: FastifyRequest,
+  input: () => unknown,
+): Promise<Reply> {
+  const { headers } = request;
+  deps.checkOrigin(headers.host, headers.origin);
+  const sourceAddress = sourceAddressOf(request);
+  const credentials = credentialsOf(headers.authorization);
+  const gate = deps.gates.authentication;
+  gate.admit(sourceAddress, credentials);
+  try {
+    const reply = await deps.dispatch({
+      operation,
+      input: input(),
+      credentials,
+      transport: 'rest',
+      sourceAddress,
+      requestId: request.id,
+      idempotencyKey: tokenHeader('Idempotency-Key', headers['idempotency-key']),
+      approvalId: tokenHeader('Chancery-Approval', headers['chancery-approval']),
+    });
+    gate.succeeded(credentials);
+    return reply;
+  } catch (thrown) {
+    if (thrown instanceof AppError && thrown.code === 'unauthenticated') gate.failed(sourceAddress, credentials);
+    throw thrown;
+  }
+}
+
+function readInput(operation: BoundOperation, reader: InputReader, request: FastifyRequest): unknown {
+  const { method } = operation.http;
+  const params = request.params as Readonly<Record<string, string>>;
+  const query = request.query as Query;
+  if (method === 'GET' || method === 'DELETE') {
+    if (request.body !== undefined && request.body !== null)
+      throw new AppError('invalid_request', `${method} takes its fields in the query, not in a body.`);
+    return reader.fromQuery(params, query);
+  }
+  if (Object.keys(query).length > 0)
+    throw new AppError('invalid_request', `${method} takes its fields in the JSON body, not in the query.`);
+  return reader.fromBody(params, request.body);
+}
+
+/** One line per request when CHANCERY_ACCESS_LOG is on: names and numbers, no path and no query, which may hold anything. */
+function logAccess(
+  log: Logger,
+  operation: BoundOperation,
+  request: FastifyRequest,
+  status: number,
+  started: number,
+): void {
+  log.info(
+    {
+      request_id: request.id,
+      operation: operation.id,
+      status,
+      address: sourceAddressOf(request),
+      ms: Math.round((performance.now() - started) * 100) / 100,
+    },
+    'request answered',
+  );
+}
