@@ -93,6 +93,8 @@ export const shownRule = z.strictObject({
     .describe('What narrows the rule'),
 });
 
+export type ShownConditions = NonNullable<z.output<typeof shownRule>['conditions']>;
+
 export function showRule(rule: Rule): z.output<typeof shownRule> {
   const { conditions: kept, ...rest } = rule;
   if (kept === undefined) return rest;

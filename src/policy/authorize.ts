@@ -1,0 +1,79 @@
+import type { AccessRequest, Authorization, DispatchDeps } from '#core/dispatch.ts';
+import { type Limits, makeGrant } from '#core/grant.ts';
+import { AppError } from '#core/errors.ts';
+import type { Change } from '#core/change.ts';
+import type { BoundOperation } from '#core/operation.ts';
+import type { Store } from '#storage/store.ts';
+import { type Approvals, createApprovals } from './approvals.ts';
+import { createPolicyBook, type PolicyBook } from './book.ts';
+import { denied } from './explain.ts';
+import { createJudge, type Jobs, type Judge, type Question } from './judge.ts';
+
+export interface AuthorizeDeps {
+  readonly store: Store;
+  readonly commit: DispatchDeps['commit'];
+  /** What each background job may do, by the name in its system credentials. A job that is not here may do nothing. */
+  readonly jobs: Jobs;
+  /** Shared with the operations of policies; made here when absent. */
+  readonly policies?: PolicyBook | undefined;
+}
+
+/**
+ * The step of dispatch that makes grants, and the only place that does. Throws `denied` with the rule that decided or
+ * the nearest one, or `approval_required` with the approval that waits. Whatever else it throws, dispatch denies.
+ */
+export function createAuthorize(deps: AuthorizeDeps): DispatchDeps['authorize'] {
+  const judge = createJudge(deps.policies ?? createPolicyBook(deps.store), deps.jobs);
+  const approvals = createApprovals(deps);
+  return (request) => authorize(judge, approvals, request);
+}
+
+async function authorize(judge: Judge, approvals: Approvals, request: AccessRequest): Promise<Authorization> {
+  const question = questionOf(request);
+  const verdict = await judge.judge(question);
+  if (verdict.outcome === 'allowed') return grantTo(request, verdict.limits, []);
+  if (verdict.outcome === 'denied') throw denied(verdict, request.principal, question.request);
+  if (request.approvalId === undefined) throw await approvals.ask(request, verdict.rule);
+  const spent = await approvals.redeem(request, request.approvalId);
+  const approved = await judge.judge({ ...question, request: { ...question.request, approved: true } });
+  if (approved.outcome === 'allowed') return grantTo(request, approved.limits, [spent]);
+  throw new AppError('denied', 'The policies changed meanwhile and no longer allow this request, approved or not.');
+}
+
+function questionOf(request: AccessRequest): Question {
+  const { principal, operation, facts } = request;
+  return {
+    subject: principal,
+    access: accessOf(operation, request.input),
+    installation: operation.installation ?? false,
+    request: {
+      operation: operation.id,
+      resource: request.resource,
+      ttl: facts.ttl,
+      notAfter: facts.notAfter,
+      purpose: facts.purpose ?? principal.purpose,
+      sourceAddress: request.sourceAddress,
+      approved: false,
+      now: request.now,
+    },
+  };
+}
+
+function accessOf({ access = 'policy' }: BoundOperation, input: unknown): 'policy' | 'self' {
+  return typeof access === 'function' ? access(input) : access;
+}
+
+function grantTo(request: AccessRequest, limits: Limits, changes: readonly Change[]): Authorization {
+  const { principal, operation, facts } = request;
+  const grant = makeGrant({
+    principal,
+    namespace: principal.namespace,
+    operation: operation.id,
+    resource: request.resource,
+    purpose: facts.purpose ?? principal.purpose,
+    limits,
+    requestId: request.requestId,
+    now: request.now,
+  });
+  return { grant, changes };
+}
