@@ -1,0 +1,81 @@
+import type { BoundOperation } from '#core/operation.ts';
+import type { Field, JsonSchema, Shape } from './schema.ts';
+import { readShape } from './schema.ts';
+
+/** What the CLI needs of an operation; the bound and the unbound form both fit. */
+export type CliOperation = Pick<
+  BoundOperation,
+  'id' | 'title' | 'summary' | 'input' | 'output' | 'http' | 'cli' | 'effect' | 'sensitive'
+>;
+
+/** An operation as a command: `pki.issue_certificate` is `chancery pki issue-certificate`. */
+export interface Command {
+  readonly operation: CliOperation;
+  /** `pki` */
+  readonly area: string;
+  /** `issue-certificate` */
+  readonly verb: string;
+  /** What it is about, from the REST path: `certificates`. */
+  readonly collection: string;
+  /** Input fields given by position. */
+  readonly positional: readonly string[];
+  /** Parsed from the schema when first asked for: one run of the CLI needs one or two. */
+  readonly input: () => Shape;
+  readonly output: () => Shape;
+}
+
+export function toCommands(operations: readonly CliOperation[]): Command[] {
+  return operations.map((operation) => {
+    const [area = '', name = ''] = operation.id.split('.');
+    const segments = operation.http.path.split('/').filter((segment) => segment !== '' && !segment.startsWith('{'));
+    return {
+      operation,
+      area,
+      verb: kebab(name),
+      collection: segments[1] ?? segments[0] ?? area,
+      positional: operation.cli?.arguments ?? pathParameters(operation.http.path),
+      input: once(() => readShape(schemaOf(operation.input, 'input'))),
+      output: once(() => readShape(schemaOf(operation.output, 'output'))),
+    };
+  });
+}
+
+function schemaOf(schema: CliOperation['input'], io: 'input' | 'output'): JsonSchema {
+  return schema.toJSONSchema({ io, unrepresentable: 'any' }) as JsonSchema;
+}
+
+/** `/pki/roles/{name}` → `name`. */
+export function pathParameters(path: string): string[] {
+  return [...path.matchAll(/\{([a-z0-9_]+)\}/g)].map((match) => match[1] ?? '');
+}
+
+export function kebab(name: string): string {
+  return name.replaceAll('_', '-');
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+/** The field of a list's items, when an output is a page: one array of objects, beside its cursor. */
+export function listField(command: Command): Field | undefined {
+  const { fields } = command.output();
+  const arrays = fields.filter(({ schema }) => schema.type === 'array' && schema.items?.properties !== undefined);
+  return arrays.length === 1 && fields.length <= 2 && (fields.length === 1 || hasCursor(command))
+    ? arrays[0]
+    : undefined;
+}
+
+function hasCursor(command: Command): boolean {
+  return command.output().fields.some(({ name }) => name === 'next_cursor');
+}
+
+/** Whether `--all` can follow pages. */
+export function isPaged(command: Command): boolean {
+  return (
+    listField(command) !== undefined &&
+    hasCursor(command) &&
+    command.input().fields.some(({ name }) => name === 'cursor')
+  );
+}
