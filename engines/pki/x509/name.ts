@@ -1,8 +1,9 @@
 import { AppError } from '#core/errors.ts';
 import { isOid } from '#pki/asn1/oid.ts';
 import { type DerReader, readDer } from '#pki/asn1/reader.ts';
+import { tag } from '#pki/asn1/tag.ts';
 import { isAscii, isPrintable, isTextTag } from '#pki/asn1/text.ts';
-import { ia5String, oid, printableString, sequence, setOf, utf8String } from '#pki/asn1/writer.ts';
+import { ia5String, oid, printableString, retag, sequence, setOf, utf8String } from '#pki/asn1/writer.ts';
 import { attributeTypes, attributeTypeOf, describeAttributeType } from './name-attributes.ts';
 
 /** Longest encoding of a Name that is read. */
@@ -51,6 +52,25 @@ function readAttributeFields(reader: DerReader): NameAttribute {
   const valueTag = reader.peek();
   const value = isTextTag(valueTag) ? reader.readText(valueTag) : `#${reader.readAny().toString('hex')}`;
   return { type: attributeTypeOf(dotted), oid: dotted, value, valueTag };
+}
+
+/** One RDN on its own: nameRelativeToCRLIssuer (RFC 5280 §4.2.1.13). */
+export interface RelativeName {
+  readonly attributes: readonly NameAttribute[];
+  /** As a SET, whatever its tag was where it stood. */
+  readonly der: Buffer;
+}
+
+export function readRelativeName(reader: DerReader, type: number): RelativeName {
+  const start = reader.offset;
+  const attributes = reader.readSetOf(readAttribute, 1, type);
+  return { attributes, der: retag(tag.set, reader.since(start)) };
+}
+
+/** The name that a relative name makes below `base`. */
+export function appendRelativeName(base: Name, relative: RelativeName): Name {
+  const content = readDer(base.der, maxNameBytes, (reader) => reader.readOctetString(tag.sequence));
+  return { der: sequence([content, relative.der]), rdns: [...base.rdns, relative.attributes] };
 }
 
 /** As `readName`, of bytes that are one Name. */
