@@ -41,10 +41,16 @@ export interface Judge {
 }
 
 /**
- * Operations on the shown credential itself: they show it, or make and revoke what is narrower than it. A narrowed
- * token keeps them, since nothing wider can come of them.
+ * Operations on the shown credential itself: they show it and what it may do, or make and revoke what is narrower than
+ * it. A narrowed token keeps them, since nothing wider can come of them.
  */
-const ofTheCredential = new Set(['auth.whoami', 'auth.create_token', 'auth.list_tokens', 'auth.revoke_token']);
+const ofTheCredential = new Set([
+  'auth.whoami',
+  'auth.create_token',
+  'auth.list_tokens',
+  'auth.revoke_token',
+  'policy.test_policy',
+]);
 
 const withoutLimits: Limits = Object.freeze({});
 

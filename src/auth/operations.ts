@@ -1,0 +1,13 @@
+import { bind, type BoundOperation } from '#core/operation.ts';
+import type { AuthDeps } from './deps.ts';
+import { keyOperations } from './key-operations.ts';
+import { namespaceOperations } from './namespace-operations.ts';
+import { principalOperations } from './principal-operations.ts';
+import { tokenOperations } from './token-operations.ts';
+
+export type { AuthDeps } from './deps.ts';
+
+/** Who there is, and by what they are known: principals, keys, tokens, namespaces. */
+export function authOperations(deps: AuthDeps): BoundOperation[] {
+  return bind([...tokenOperations, ...principalOperations, ...keyOperations, ...namespaceOperations], deps);
+}
