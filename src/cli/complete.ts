@@ -3,7 +3,7 @@ import { splitLeading } from './arguments.ts';
 import type { Command } from './command.ts';
 import { escapeLine } from './escape.ts';
 import { exitCodes } from './failure.ts';
-import { fieldFlags, flagName, globalFlags, readsFiles, splitsOnComma } from './flags.ts';
+import { fieldFlags, flagName, flagsFor, globalFlags, readsFiles, splitsOnComma } from './flags.ts';
 import type { GlobalFlag } from './flags.ts';
 import { areasOf, findCommand } from './lookup.ts';
 import { serverNames } from './complete-names.ts';
@@ -134,7 +134,7 @@ function flagCandidates(command: Command, used: ReadonlySet<string>): Candidate[
   const ordered = [...open.filter(({ required }) => required), ...open.filter(({ required }) => !required)];
   return [
     ...ordered.map((field) => [`--${flagName(field)}`, field.description] as const),
-    ...globalCandidates(globalFlags.filter(({ name, repeatable }) => repeatable === true || !used.has(name))),
+    ...globalCandidates(flagsFor(command).filter(({ name, repeatable }) => repeatable === true || !used.has(name))),
   ];
 }
 

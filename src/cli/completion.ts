@@ -27,12 +27,13 @@ const zsh = `#compdef chancery
 # Completion of chancery for zsh. Load it with: source <(chancery completion zsh), after compinit.
 _chancery() {
   local -a done_words open_words
-  local line word text
+  local line word text entry
   for line in "\${(@f)$("\${(Q)words[1]}" __complete zsh "\${(@Q)words[1,CURRENT]}" 2>/dev/null)}"; do
     [[ -n $line ]] || continue
     word="\${line%%$'\\t'*}"
     text="\${line#*$'\\t'}"
-    if [[ $word == *[=/] ]]; then open_words+=("\${word//:/\\\\:}:$text"); else done_words+=("\${word//:/\\\\:}:$text"); fi
+    entry="\${word//:/\\\\:}\${text:+:$text}"
+    if [[ $word == *[=/] ]]; then open_words+=("$entry"); else done_words+=("$entry"); fi
   done
   _describe -t chancery chancery done_words -- open_words -S ''
 }
@@ -42,7 +43,9 @@ compdef _chancery chancery
 const fish = `# Completion of chancery for fish. Load it with: chancery completion fish | source
 function __chancery_complete
     set -l words (commandline -opc)
-    $words[1] __complete fish $words (commandline -ct | string collect --allow-empty) 2>/dev/null
+    set -l current (commandline -ct)
+    # Quoted, so that nothing typed yet is an empty word and not none.
+    $words[1] __complete fish $words "$current" 2>/dev/null
 end
 complete -c chancery -f -k -a '(__chancery_complete)'
 `;

@@ -1,5 +1,5 @@
 import type { Command } from './command.ts';
-import { kebab } from './command.ts';
+import { isPaged, kebab } from './command.ts';
 import type { Field } from './schema.ts';
 
 /** Options of the CLI itself, beside the fields of the operation. */
@@ -43,6 +43,14 @@ export const globalFlags: readonly GlobalFlag[] = [
   { name: 'verbose', short: 'v', text: 'Say on stderr what is sent where, and with which token' },
   { name: 'help', short: 'h', text: 'Help on the command' },
 ];
+
+/** Those that mean something for a command. */
+export function flagsFor(command: Command): GlobalFlag[] {
+  const { effect } = command.operation;
+  return globalFlags.filter(
+    ({ name }) => (name !== 'all' || isPaged(command)) && (name !== 'idempotency-key' || effect !== 'read'),
+  );
+}
 
 const globalNames = new Set(globalFlags.map(({ name }) => name));
 

@@ -1,9 +1,8 @@
 import type { Command } from './command.ts';
-import { isPaged } from './command.ts';
 import { exampleLine } from './example.ts';
 import { exitCodeMeanings } from './failure.ts';
 import type { GlobalFlag } from './flags.ts';
-import { flagName, globalFlags, placeholder, splitsOnComma } from './flags.ts';
+import { flagName, flagsFor, globalFlags, placeholder, splitsOnComma } from './flags.ts';
 import { areasOf } from './lookup.ts';
 import type { Field } from './schema.ts';
 import type { Stream } from './screen.ts';
@@ -210,10 +209,6 @@ function outputText(command: Command, field: Field): string {
 
 /** Those of the CLI that matter here, by name; their texts stand in the overview. */
 function optionsLine(command: Command, paint: Paint): string {
-  const { effect } = command.operation;
-  const names = globalFlags
-    .filter(({ name }) => name !== 'all' || isPaged(command))
-    .filter(({ name }) => name !== 'idempotency-key' || effect !== 'read')
-    .map(({ name }) => `--${name}`);
+  const names = flagsFor(command).map(({ name }) => `--${name}`);
   return wrap(`${names.join(' ')} (chancery help explains them)`, widthOf(paint), '  ');
 }

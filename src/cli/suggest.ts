@@ -2,10 +2,14 @@
 export function suggest(typed: string, candidates: Iterable<string>): string[] {
   const wanted = typed.slice(0, maxLength);
   const limit = Math.max(1, Math.floor(wanted.length / 3));
-  return [...candidates]
+  const near = [...candidates]
     .map((candidate) => ({ candidate, distance: nearness(wanted, candidate) }))
     .filter(({ distance }) => distance <= limit)
-    .sort((left, right) => left.distance - right.distance || left.candidate.localeCompare(right.candidate))
+    .sort((left, right) => left.distance - right.distance || left.candidate.localeCompare(right.candidate));
+  // Where something is much nearer than the rest, the rest only confuses.
+  const best = near[0]?.distance ?? 0;
+  return near
+    .filter(({ distance }) => distance <= best + 1)
     .slice(0, 3)
     .map(({ candidate }) => candidate);
 }
