@@ -51,6 +51,13 @@ export interface ChainHead {
   readonly hash: Uint8Array;
 }
 
+/** Where the store says what happened to it; pino fits. */
+export interface StoreLog {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
 /** Makes rows of the audit table from events, each chained to the one before. Pure; given by `audit`. */
 export type ChainLinker = (
   head: ChainHead,

@@ -1,0 +1,95 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { unavailable } from '#storage/store-errors.ts';
+import { applyMigrations } from '#storage/migrate.ts';
+import { backupSqlite } from '#storage/sqlite/backup.ts';
+import { createCheckpointer } from '#storage/sqlite/checkpointer.ts';
+import { openFile, schemaConnection } from '#storage/sqlite/connection.ts';
+import { toStoreError } from '#storage/sqlite/errors.ts';
+import { createPrivate, lockStore } from '#storage/sqlite/lock.ts';
+import { createReader } from '#storage/sqlite/reader.ts';
+import { createWriter } from '#storage/sqlite/writer.ts';
+import type { ChainLinker, Migration, Store, StoreLog } from '#storage/store.ts';
+import { createUnitQueue } from '#storage/unit-queue.ts';
+import { createWatchers } from '#storage/watchers.ts';
+
+export interface SqliteOptions {
+  readonly file: string;
+  readonly linker: ChainLinker;
+  readonly migrations: readonly Migration[];
+  readonly log: StoreLog;
+  /** The most pages of 4 KiB that the file may have; absent: as many as the disk holds. */
+  readonly maxPages?: number | undefined;
+}
+
+/** Bounds how long one batch keeps the event loop: about 5 ms. */
+const maxUnits = 200;
+
+/** Opens the store in a file, which is made with mode 0600 when it is not there. */
+export async function openSqliteStore({
+  file: path,
+  linker,
+  migrations,
+  log,
+  maxPages,
+}: SqliteOptions): Promise<Store> {
+  const file = resolve(path);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const unlock = lockStore(file);
+  let database: DatabaseSync | undefined;
+  try {
+    createPrivate(file);
+    database = openFile(file);
+    await prepareSchema(database, migrations);
+    if (maxPages !== undefined) database.exec(`PRAGMA max_page_count = ${Math.trunc(maxPages)}`);
+  } catch (error) {
+    database?.close();
+    unlock();
+    throw toStoreError(error, file);
+  }
+  return assemble(database, file, linker, log, unlock);
+}
+
+async function prepareSchema(database: DatabaseSync, migrations: readonly Migration[]): Promise<void> {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    await applyMigrations(schemaConnection(database), migrations);
+    database
+      .prepare('INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, ?) ON CONFLICT DO NOTHING')
+      .run(new Uint8Array(32));
+    database.exec('COMMIT');
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function assemble(database: DatabaseSync, file: string, linker: ChainLinker, log: StoreLog, unlock: () => void): Store {
+  const watchers = createWatchers(log);
+  const checkpointer = createCheckpointer(file, log);
+  const write = createWriter({ database, file, linker, watchers, log });
+  const queue = createUnitQueue((units) => {
+    write(units);
+    checkpointer.wrote(units.length);
+  }, maxUnits);
+  const reader = createReader(database, file);
+  return {
+    kind: 'sqlite',
+    ...reader,
+    commit: queue.commit,
+    watch: watchers.watch,
+    backup: (target, progress) => backupSqlite(database, file, target, progress),
+    async ping() {
+      if (!existsSync(file)) throw unavailable('The file of the store is gone.');
+      await reader.first('SELECT seq FROM audit_head WHERE id = 1', []);
+    },
+    async close() {
+      await queue.close();
+      if (!database.isOpen) return;
+      await checkpointer.close();
+      database.close();
+      unlock();
+    },
+  };
+}
