@@ -1,6 +1,4 @@
-import { request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import type { Connection } from './connection.ts';
 import { CliFailure, exitCodes } from './failure.ts';
 import type { ApiRequest } from './request.ts';
@@ -29,11 +27,13 @@ export async function send(connection: Connection, request: ApiRequest, options:
   }
 }
 
-function start(connection: Connection, request: ApiRequest, options: SendOptions): Promise<IncomingMessage> {
+async function start(connection: Connection, request: ApiRequest, options: SendOptions): Promise<IncomingMessage> {
   const { url } = connection;
+  // TLS is loaded only where it is spoken: it takes longer than a request on this machine.
+  const { request: open } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
   return new Promise((resolve, reject) => {
-    const outgoing = (url.protocol === 'https:' ? httpsRequest : httpRequest)({
+    const outgoing = open({
       hostname: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? undefined : Number(url.port),
       path: url.pathname.replace(/\/$/, '') + request.path,

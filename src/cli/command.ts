@@ -2,11 +2,19 @@ import type { BoundOperation } from '#core/operation.ts';
 import type { Field, JsonSchema, Shape } from './schema.ts';
 import { readShape } from './schema.ts';
 
-/** What the CLI needs of an operation; the bound and the unbound form both fit. */
+/** What gives a JSON Schema: a Zod schema, or one read from a manifest. */
+export interface SchemaSource {
+  readonly toJSONSchema: (params: { readonly io: 'input' | 'output'; readonly unrepresentable: 'any' }) => unknown;
+}
+
+/** What the CLI needs of an operation; the bound and the unbound form both fit, and so does a manifest's (manifest.ts). */
 export type CliOperation = Pick<
   BoundOperation,
-  'id' | 'title' | 'summary' | 'input' | 'output' | 'http' | 'cli' | 'effect' | 'sensitive'
->;
+  'id' | 'title' | 'summary' | 'http' | 'cli' | 'effect' | 'sensitive'
+> & {
+  readonly input: SchemaSource;
+  readonly output: SchemaSource;
+};
 
 /** An operation as a command: `pki.issue_certificate` is `chancery pki issue-certificate`. */
 export interface Command {
@@ -40,7 +48,7 @@ export function toCommands(operations: readonly CliOperation[]): Command[] {
   });
 }
 
-function schemaOf(schema: CliOperation['input'], io: 'input' | 'output'): JsonSchema {
+export function schemaOf(schema: SchemaSource, io: 'input' | 'output'): JsonSchema {
   return schema.toJSONSchema({ io, unrepresentable: 'any' }) as JsonSchema;
 }
 

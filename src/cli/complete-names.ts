@@ -7,8 +7,8 @@ import { toRequest } from './request.ts';
 import type { Field } from './schema.ts';
 import { itemFields } from './view.ts';
 
-/** Nobody waits longer for a name to appear. */
-const timeout = '1s';
+/** Nobody waits longer for a name to appear. Milliseconds. */
+const timeoutMs = 1000;
 const maxNames = 200;
 
 /** Names end up in a command line, so only those that mean nothing to a shell are offered. */
@@ -20,7 +20,7 @@ export async function serverNames(context: Completing, command: Command, field: 
   if (list === undefined) return [];
   const key = keyOf(list, field);
   try {
-    const connection = readConnection(context.env, timeout);
+    const connection = readConnection(context.env, timeoutMs);
     const limit = list.input().fields.some(({ name }) => name === 'limit') ? { limit: maxNames } : {};
     const answer = await send(connection, toRequest(list, limit), { agent: `chancery-cli/${context.version}` });
     if (answer.status !== 200) return [];

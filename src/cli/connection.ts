@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseDuration } from '#core/duration.ts';
 import { usageFailure } from './failure.ts';
 import type { Environment } from './screen.ts';
 import { unreadable } from './sources.ts';
@@ -18,19 +17,25 @@ export interface Connection {
 }
 
 const defaultUrl = 'http://127.0.0.1:8420';
-const defaultTimeout = '60s';
+const defaultTimeoutMs = 60_000;
 
 /** Reads CHANCERY_URL, CHANCERY_TOKEN, CHANCERY_DATA and CHANCERY_CA_FILE. Throws a usage failure for what cannot be. */
-export function readConnection(env: Environment, timeout: string | undefined): Connection {
+export function readConnection(env: Environment, timeoutMs = defaultTimeoutMs): Connection {
   const url = readUrl(env['CHANCERY_URL'] || defaultUrl);
-  const timeoutSeconds = parseDuration(timeout ?? defaultTimeout);
-  if (timeoutSeconds === undefined)
-    throw usageFailure('--timeout is not a duration', { hint: 'write for example 30s or 5m' });
-  return { url, ...readToken(env, url), ca: readRoots(env), timeoutMs: Math.min(timeoutSeconds * 1000, maxTimerMs) };
+  return { url, ...readToken(env, url), ca: readRoots(env), timeoutMs };
 }
 
 /** Longer timers overflow and fire at once. */
 const maxTimerMs = 2_147_483_647;
+
+/** Milliseconds of `--timeout`. Throws a usage failure. */
+export async function readTimeout(text: string): Promise<number> {
+  // Loaded when it is needed: it brings Zod along, which takes longer than all the rest of a command.
+  const { parseDuration } = await import('#core/duration.ts');
+  const seconds = parseDuration(text);
+  if (seconds !== undefined) return Math.min(seconds * 1000, maxTimerMs);
+  throw usageFailure('--timeout is not a duration', { hint: 'write for example 30s or 5m' });
+}
 
 function readUrl(text: string): URL {
   const url = URL.parse(text);

@@ -71,7 +71,7 @@ export function mainHelp(
   const example = commands.find(({ operation }) => operation.sensitive !== undefined);
   return [
     `${paint.style.bold('chancery')}: credentials that expire, for agents and platforms\n`,
-    section('Usage', '  chancery AREA COMMAND [ARGUMENT…] [--field VALUE…] [option…]\n', paint),
+    section('Usage', '  chancery AREA COMMAND [ARGUMENT…] [--FIELD VALUE…] [OPTION…]\n', paint),
     example === undefined ? '' : section('For example', `  ${exampleLine(example)}\n`, paint),
     areas.length === 0 ? '' : section('Areas', pairs(areas, paint), paint),
     section('On this machine', pairs(local, paint), paint),
@@ -87,7 +87,7 @@ export function mainHelp(
 export const valueRules: readonly (readonly [string, string])[] = [
   ['@path', 'Text, lists of text and JSON: read from a file, without its last line end; @- is stdin, @@ a real @'],
   ['lists', 'Repeat the flag; a,b as well where the help says so; --no-FIELD for an empty list'],
-  ['true or false', '--field and --no-field'],
+  ['true or false', '--FIELD and --no-FIELD'],
   ['nothing', '--no-FIELD where the help says so'],
   ['objects', 'JSON: --name-constraints \'{"permitted": …}\', or @file.json'],
 ];
@@ -115,7 +115,7 @@ export function areaHelp(commands: readonly Command[], area: string, paint: Pain
     return section(collection, lines.join(''), paint);
   });
   return [
-    `${paint.style.bold(`chancery ${area}`)} COMMAND [ARGUMENT…] [--field VALUE…]\n`,
+    `${paint.style.bold(`chancery ${area}`)} COMMAND [ARGUMENT…] [--FIELD VALUE…]\n`,
     ...groups,
     '\n',
     wrap(
@@ -158,7 +158,7 @@ export function usageLine(command: Command): string {
     if (field.required) words.push(`--${flagName(field)} ${placeholder(field)}`);
     else optional = true;
   }
-  return [...words, ...(optional ? ['[--field VALUE…]'] : [])].join(' ');
+  return [...words, ...(optional ? ['[--FIELD VALUE…]'] : [])].join(' ');
 }
 
 function fieldHelp(command: Command, field: Field, paint: Paint): string {

@@ -3,13 +3,11 @@ import type { Clock } from '#core/clock.ts';
 import { asksForHelp, globalFlagOf, splitLeading } from './arguments.ts';
 import type { CliOperation, Command } from './command.ts';
 import { toCommands } from './command.ts';
-import { complete } from './complete.ts';
 import { completionScript } from './completion.ts';
 import { showFailure } from './explain.ts';
 import { exitCodes, usageFailure } from './failure.ts';
 import { areaHelp, commandHelp, mainHelp } from './help.ts';
 import { findArea, findCommand } from './lookup.ts';
-import { runCommand } from './run-command.ts';
 import type { CliOutput, Environment, Screen } from './screen.ts';
 import { createScreen } from './screen.ts';
 
@@ -64,7 +62,11 @@ async function route(options: CliOptions, screen: Screen): Promise<number> {
   const local = localCommand(options, first);
   if (local !== undefined) return local.run({ ...options, argv: [...words, ...rest.slice(1)] });
   const commands = toCommands(options.operations);
-  if (first === '__complete') return complete({ ...options, commands, screen }, rest.slice(1));
+  // Help needs no HTTP, and loading it takes as long as all the rest.
+  if (first === '__complete') {
+    const { complete } = await import('./complete.ts');
+    return complete({ ...options, commands, screen }, rest.slice(1));
+  }
   if (words.includes('--version')) return say(screen, `chancery ${options.version}\n`);
   refuseUnknown(words);
   if (first === 'completion') return say(screen, completionScript(second, asksForHelp(options.argv)));
@@ -72,6 +74,7 @@ async function route(options: CliOptions, screen: Screen): Promise<number> {
   if (second === undefined || asksForHelp(options.argv)) return help(commands, options, screen, rest);
   const area = findArea(commands, [...Object.keys(options.localCommands), ...builtIn], first);
   const command = findCommand(commands, area, second);
+  const { runCommand } = await import('./run-command.ts');
   return runCommand(command, [...words, ...rest.slice(2)], { ...options, screen });
 }
 
@@ -84,7 +87,7 @@ function refuseUnknown(words: readonly string[]): void {
   const unknown = words.find((word) => word.startsWith('-') && globalFlagOf(word) === undefined);
   if (unknown === undefined) return;
   throw usageFailure(`unknown flag ${unknown.slice(0, 60)} before the command`, {
-    hint: 'fields stand after the command: chancery AREA COMMAND --field VALUE',
+    hint: 'fields stand after the command: chancery AREA COMMAND --FIELD VALUE',
   });
 }
 

@@ -13,7 +13,7 @@ export function renderCliReference(operations: readonly CliOperation[]): string 
   return [
     '# The command line\n',
     'Made from the list of operations by `npm run generate`; do not edit.\n',
-    '```\nchancery AREA COMMAND [ARGUMENT…] [--field VALUE…] [option…]\n```\n',
+    '```\nchancery AREA COMMAND [ARGUMENT…] [--FIELD VALUE…] [OPTION…]\n```\n',
     'Results go to stdout, everything else to stderr. `chancery completion bash|zsh|fish` prints a completion script.\n',
     '## Options of every command\n',
     table(
@@ -48,7 +48,7 @@ function commandSection(command: Command): string {
   const sensitive = new Set(operation.sensitive);
   return [
     `### chancery ${area} ${verb}\n`,
-    `${operation.summary}\n`,
+    `${prose(operation.summary)}\n`,
     `\`\`\`\n${usageLine(command)}\n\`\`\`\n`,
     ...(input.length === 0 ? [] : [table(['Field', 'Value', '', 'Meaning'], input.map(inputRow))]),
     ...(output.length === 0
@@ -58,7 +58,7 @@ function commandSection(command: Command): string {
             ['Answer', 'Meaning'],
             output.map((field) => [
               code(field.name),
-              `${sensitive.has(field.name) ? '**Secret.** ' : ''}${fieldText(field)}`,
+              `${sensitive.has(field.name) ? '**Secret.** ' : ''}${prose(fieldText(field))}`,
             ]),
           ),
         ]),
@@ -68,7 +68,7 @@ function commandSection(command: Command): string {
 
 function inputRow(field: Field): string[] {
   const value = field.type.kind === 'boolean' ? '' : code(placeholder(field));
-  return [code(`--${flagName(field)}`), value, fieldNotes(field).join('; '), fieldText(field)];
+  return [code(`--${flagName(field)}`), value, prose(fieldNotes(field).join('; ')), prose(fieldText(field))];
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -78,6 +78,11 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|').replace(/\s+/g, ' ');
+}
+
+/** Words of a description, where Markdown would read HTML. */
+function prose(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
 function code(text: string): string {

@@ -3,7 +3,7 @@ import { parseArguments } from './arguments.ts';
 import { send } from './client.ts';
 import type { Answer } from './client.ts';
 import type { Command } from './command.ts';
-import { readConnection } from './connection.ts';
+import { readConnection, readTimeout } from './connection.ts';
 import type { Connection } from './connection.ts';
 import { remark, showProblem } from './explain.ts';
 import { CliFailure, exitCodes } from './failure.ts';
@@ -43,7 +43,8 @@ export async function runCommand(command: Command, words: readonly string[], wor
   const view = readView(command, parsed.options);
   const files = requestedFiles(command, parsed.options);
   const input = await readInput(command, parsed, createSources(world.stdin, command.operation.http.bodyLimit));
-  const connection = readConnection(world.env, parsed.options.get('timeout')?.[0]);
+  const timeout = parsed.options.get('timeout')?.[0];
+  const connection = readConnection(world.env, timeout === undefined ? undefined : await readTimeout(timeout));
   const verbose = parsed.options.has('verbose');
   const session: Session = { ...world, command, connection, headers: headersOf(parsed), verbose, view };
   if (view.all) return runPages(session, input);

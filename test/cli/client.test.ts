@@ -243,11 +243,8 @@ describe('the token of the administrator', () => {
   after(() => rmSync(folder, { recursive: true }));
 
   test('is taken for a server on this machine', () => {
-    assert.equal(readConnection({ CHANCERY_DATA: folder }, undefined).token, 'chy_admin');
-    assert.equal(
-      readConnection({ CHANCERY_DATA: folder, CHANCERY_URL: 'https://[::1]:1' }, undefined).token,
-      'chy_admin',
-    );
+    assert.equal(readConnection({ CHANCERY_DATA: folder }).token, 'chy_admin');
+    assert.equal(readConnection({ CHANCERY_DATA: folder, CHANCERY_URL: 'https://[::1]:1' }).token, 'chy_admin');
   });
 
   test('is never shown to another machine', () => {
@@ -257,12 +254,12 @@ describe('the token of the administrator', () => {
       'https://localhost.example',
       'https://10.0.0.1',
     ]) {
-      const connection = readConnection({ CHANCERY_DATA: folder, CHANCERY_URL: url }, undefined);
+      const connection = readConnection({ CHANCERY_DATA: folder, CHANCERY_URL: url });
       assert.equal(connection.token, undefined, url);
     }
   });
 
   test('gives way to CHANCERY_TOKEN', () => {
-    assert.equal(readConnection({ CHANCERY_DATA: folder, CHANCERY_TOKEN: 'chy_mine' }, undefined).token, 'chy_mine');
+    assert.equal(readConnection({ CHANCERY_DATA: folder, CHANCERY_TOKEN: 'chy_mine' }).token, 'chy_mine');
   });
 });
