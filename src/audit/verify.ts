@@ -38,31 +38,51 @@ const pageSize = 500;
 /** Needs nothing but a store, so that it also runs without a server. Rows appended meanwhile are left for next time. */
 export async function verifyLog(store: Pick<Store, 'all'>, options: VerifyOptions = {}): Promise<LogReport> {
   const end = await readEnd(store);
-  const checks = checkpointsBySize(options.checkpoints ?? []);
-  const findings = end.findings;
-  let head = options.after ?? emptyHead;
-  let cursor = head.seq;
+  const start = options.after ?? emptyHead;
+  const checkpoints = options.checkpoints?.filter(({ size }) => size >= start.seq) ?? [];
+  const checks = Map.groupBy(checkpoints, ({ size }) => size);
+  const walk = await walkRows(store, start, end.last, checks, options.progress);
+  const found = [...end.findings, ...walk.findings, ...endFindings(end, walk, checks)];
+  const findings = found.toSorted((a, b) => a.seq - b.seq).slice(0, maxFindings);
+  return {
+    valid: findings.length === 0,
+    rows: walk.rows,
+    head: walk.head,
+    checkpoints: checkpoints.length,
+    findings,
+  };
+}
+
+interface Walk {
+  readonly head: ChainHead;
+  readonly rows: number;
+  readonly findings: Finding[];
+  /** False when it stopped at an unreadable row or at too many findings. */
+  readonly complete: boolean;
+}
+
+async function walkRows(
+  store: Pick<Store, 'all'>,
+  start: ChainHead,
+  last: number,
+  checks: Checks,
+  progress: VerifyOptions['progress'],
+): Promise<Walk> {
+  const findings = compareCheckpoints(checks, start);
+  let head = start;
   let rows = 0;
-  findings.push(...compareCheckpoints(checks, head));
   for (;;) {
-    const page = await readPage(store, cursor, end.last);
+    const page = await readPage(store, head.seq, last);
     const verified = verifyRows(head, page.rows);
     findings.push(...verified.findings, ...page.findings);
     findings.push(...page.rows.flatMap((row) => compareCheckpoints(checks, row)));
     ({ head } = verified);
     rows += page.rows.length;
-    cursor = page.rows.at(-1)?.seq ?? cursor;
-    options.progress?.(head.seq, end.last);
-    if (page.done || findings.length >= maxFindings) break;
+    progress?.(head.seq, last);
+    if (page.done) return { head, rows, findings, complete: page.findings.length === 0 };
+    if (findings.length >= maxFindings) return { head, rows, findings, complete: false };
     await setImmediate();
   }
-  findings.push(...endFindings(end, head, checks));
-  return report(findings, rows, head, options.checkpoints?.length ?? 0);
-}
-
-function report(findings: Finding[], rows: number, head: ChainHead, checkpoints: number): LogReport {
-  const sorted = findings.toSorted((a, b) => a.seq - b.seq).slice(0, maxFindings);
-  return { valid: sorted.length === 0, rows, head, checkpoints, findings: sorted };
 }
 
 /** Where the log ends by its own account, read in one statement so that a commit cannot come between. */
@@ -129,21 +149,23 @@ async function readSingly(store: Pick<Store, 'all'>, cursor: number, through: nu
   }
 }
 
-function endFindings(end: End, head: ChainHead, checks: Checks): Finding[] {
+function endFindings(end: End, walk: Walk, checks: Checks): Finding[] {
   const findings: Finding[] = [];
   const stated = end.head;
-  if (stated && stated.seq > end.last)
-    findings.push({ seq: end.last + 1, kind: 'missing', message: missingRows(end.last + 1, stated.seq) });
+  const { seq } = walk.head;
   if (stated && stated.seq < end.last)
     findings.push({
       seq: stated.seq + 1,
       kind: 'inserted',
       message: `The log goes on after its head, row ${stated.seq}.`,
     });
-  if (stated?.seq === head.seq && Buffer.compare(stated.hash, head.hash) !== 0)
-    findings.push({ seq: head.seq, kind: 'head', message: `The head of the log is not the hash of row ${head.seq}.` });
-  const lost = [...checks.keys()].filter((size) => size > end.last);
-  if (lost.length > 0) findings.push(truncated(end.last, Math.max(...lost)));
+  if (!walk.complete) return findings;
+  if (stated && stated.seq > seq)
+    findings.push({ seq: seq + 1, kind: 'missing', message: missingRows(seq + 1, stated.seq) });
+  if (stated?.seq === seq && Buffer.compare(stated.hash, walk.head.hash) !== 0)
+    findings.push({ seq, kind: 'head', message: `The head of the log is not the hash of row ${seq}.` });
+  const lost = [...checks.keys()].filter((size) => size > seq);
+  if (lost.length > 0) findings.push(truncated(seq, Math.max(...lost)));
   return findings;
 }
 
@@ -153,10 +175,6 @@ function truncated(last: number, size: number): Finding {
 }
 
 type Checks = ReadonlyMap<number, readonly Checkpoint[]>;
-
-function checkpointsBySize(checkpoints: readonly Checkpoint[]): Checks {
-  return Map.groupBy(checkpoints, (checkpoint) => checkpoint.size);
-}
 
 function compareCheckpoints(checks: Checks, row: ChainHead): Finding[] {
   const differing = checks.get(row.seq)?.some(({ hash }) => Buffer.compare(hash, row.hash) !== 0);
@@ -181,5 +199,5 @@ export async function compareWithCheckpoint(
   const last = Number(row?.last ?? 0);
   if (last < checkpoint.size) return truncated(last, checkpoint.size);
   const found = { seq: checkpoint.size, hash: row?.hash ?? new Uint8Array() };
-  return compareCheckpoints(checkpointsBySize([checkpoint]), found)[0];
+  return compareCheckpoints(new Map([[checkpoint.size, [checkpoint]]]), found)[0];
 }
