@@ -152,7 +152,7 @@ function bitLength(magnitude: Uint8Array): number {
 
 /**
  * The key for use. Throws `DerError` when it cannot be one (an EC point that is not on its curve, an algorithm that is
- * not known) or is too large to compute with (RSA above 8192 bits).
+ * not known) or is too dear to compute with (RSA above 8192 bits, exponents above 64).
  */
 export function importPublicKey(info: PublicKeyInfo): KeyObject {
   if (info.algorithm === 'unknown') throw new DerError('the algorithm of the public key is not known', 0);
@@ -162,6 +162,7 @@ export function importPublicKey(info: PublicKeyInfo): KeyObject {
       `a modulus of ${info.bits} bits is above the ${maxImportedModulusBits} that are computed with`,
       0,
     );
+  if ((info.rsa?.exponent.length ?? 0) > 8) throw new DerError('the RSA public exponent is above 64 bits', 0);
   try {
     return createPublicKey({ key: info.spki, format: 'der', type: 'spki' });
   } catch {

@@ -1,9 +1,13 @@
+import type { KeyObject } from 'node:crypto';
 import { DerError } from '#pki/asn1/der-error.ts';
-import { importPublicKey, type PublicKeyInfo } from './spki.ts';
+import { oidName } from './oid.ts';
+import { importPublicKey, type PublicKeyInfo, type RsaPublicKey } from './spki.ts';
 
 /** Smallest and largest RSA modulus in bits (Baseline Requirements §6.1.5; above 4096 only cost grows). */
 const minModulusBits = 2048;
 const maxModulusBits = 4096;
+/** OpenSSL's own bound for large moduli; a longer one only makes verification dear. */
+const maxExponentOctets = 8;
 
 export type KeyFaultCode =
   | 'unknown_algorithm'
@@ -12,6 +16,7 @@ export type KeyFaultCode =
   | 'rsa_size'
   | 'rsa_modulus_even'
   | 'rsa_exponent'
+  | 'rsa_exponent_invalid'
   | 'rsa_small_factor'
   | 'rsa_roca'
   | 'rsa_close_primes'
@@ -24,58 +29,68 @@ export interface KeyFault {
   readonly message: string;
 }
 
+/** The verdict on a key from outside. */
+export interface CheckedKey {
+  /** Everything that is wrong with it; empty when it is sound. */
+  readonly faults: readonly KeyFault[];
+  /** The key for use; undefined when it is none, or must not be computed with. */
+  readonly publicKey: KeyObject | undefined;
+}
+
 /**
- * Everything that is wrong with a public key from outside; empty when it is sound. Sizes come first, and arithmetic
- * only with keys that pass them, so that the work is bounded (under a millisecond). `rsa_exponent` stands for an
- * exponent other than 65537: callers may let others pass. Never throws.
+ * Checks a public key from outside. Sizes come first, and arithmetic only with keys that pass them, so that the work is
+ * bounded (under a millisecond). `rsa_exponent` stands for a valid exponent other than 65537, which callers may let
+ * pass; no other fault should be. Never throws.
  */
-export function checkPublicKey(info: PublicKeyInfo): KeyFault[] {
+export function checkPublicKey(info: PublicKeyInfo): CheckedKey {
   if (info.rsa !== undefined) return checkRsa(info, info.rsa);
-  if (info.algorithm === 'unknown' || info.algorithm === 'dsa')
-    return [fault('unknown_algorithm', `Keys of the algorithm ${info.algorithmOid} are not certified.`)];
   if (info.algorithm === 'ec' && info.keyType === undefined)
-    return [fault('curve_not_allowed', `The curve ${info.curve} is not allowed; use P-256, P-384 or P-521.`)];
+    return refused('curve_not_allowed', `The curve ${info.curve} is not allowed; use P-256, P-384 or P-521.`);
+  if (info.keyType === undefined)
+    return refused('unknown_algorithm', `Keys of the algorithm ${oidName(info.algorithmOid)} are not certified.`);
   if (info.algorithm === 'ed25519' && isSmallOrder(info.keyBits))
-    return [fault('ed25519_small_order', 'The Ed25519 key is a point of small order, under which anyone can sign.')];
-  return importFaults(info);
+    return refused('ed25519_small_order', 'The Ed25519 key is a point of small order, under which anyone can sign.');
+  return imported(info, []);
 }
 
-function fault(code: KeyFaultCode, message: string): KeyFault {
-  return { code, message };
+function refused(code: KeyFaultCode, message: string): CheckedKey {
+  return { faults: [{ code, message }], publicKey: undefined };
 }
 
-function importFaults(info: PublicKeyInfo): KeyFault[] {
+function imported(info: PublicKeyInfo, faults: KeyFault[]): CheckedKey {
   try {
-    importPublicKey(info);
-    return [];
+    return { faults, publicKey: importPublicKey(info) };
   } catch (thrown) {
     const reason = thrown instanceof DerError ? thrown.reason : 'the public key cannot be used';
-    return [fault('invalid_key', `The key is refused: ${reason}.`)];
+    return refused('invalid_key', `The key is refused: ${reason}.`);
   }
 }
 
-function checkRsa(info: PublicKeyInfo, rsa: NonNullable<PublicKeyInfo['rsa']>): KeyFault[] {
+function checkRsa(info: PublicKeyInfo, rsa: RsaPublicKey): CheckedKey {
   if (info.algorithm === 'rsa-pss')
-    return [fault('unknown_algorithm', 'RSA keys bound to PSS are not certified; use an rsaEncryption key.')];
+    return refused('unknown_algorithm', 'RSA keys bound to PSS are not certified; use an rsaEncryption key.');
   if (info.bits < minModulusBits || info.bits > maxModulusBits || info.bits % 8 !== 0)
-    return [
-      fault(
-        'rsa_size',
-        `The RSA modulus has ${info.bits} bits; ${minModulusBits} to ${maxModulusBits} in whole octets are allowed.`,
-      ),
-    ];
+    return refused(
+      'rsa_size',
+      `The RSA modulus has ${info.bits} bits; ${minModulusBits} to ${maxModulusBits} in whole octets are allowed.`,
+    );
+  if (!isOddAboveOne(rsa.exponent) || rsa.exponent.length > maxExponentOctets)
+    return refused('rsa_exponent_invalid', 'The RSA public exponent is even, 1, or above 64 bits; use 65537.');
   const modulus = BigInt(`0x${rsa.modulus.toString('hex')}`);
-  const faults: KeyFault[] = [];
-  if (!isF4(rsa.exponent)) faults.push(fault('rsa_exponent', 'The RSA public exponent is not 65537.'));
-  if (modulus % 2n === 0n) return [...faults, fault('rsa_modulus_even', 'The RSA modulus is even.')];
+  if (modulus % 2n === 0n) return refused('rsa_modulus_even', 'The RSA modulus is even.');
   const factor = smallFactor(modulus);
-  if (factor !== undefined)
-    return [...faults, fault('rsa_small_factor', `The RSA modulus has the small prime factor ${factor}.`)];
+  if (factor !== undefined) return refused('rsa_small_factor', `The RSA modulus has the small prime factor ${factor}.`);
   if (hasRocaFingerprint(modulus))
-    faults.push(fault('rsa_roca', 'The RSA modulus was made by a generator that is broken (ROCA, CVE-2017-15361).'));
+    return refused('rsa_roca', 'The RSA modulus was made by a generator that is broken (ROCA, CVE-2017-15361).');
   if (hasClosePrimes(modulus))
-    faults.push(fault('rsa_close_primes', 'The RSA modulus has prime factors so close that Fermat finds them.'));
-  return faults.length > 0 ? faults : importFaults(info);
+    return refused('rsa_close_primes', 'The RSA modulus has prime factors so close that Fermat finds them.');
+  const isUsual = isF4(rsa.exponent);
+  return imported(info, isUsual ? [] : [{ code: 'rsa_exponent', message: 'The RSA public exponent is not 65537.' }]);
+}
+
+function isOddAboveOne(exponent: Uint8Array): boolean {
+  const last = exponent.at(-1) ?? 0;
+  return last % 2 === 1 && (exponent.length > 1 || last > 1);
 }
 
 function isF4(exponent: Uint8Array): boolean {
