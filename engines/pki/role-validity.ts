@@ -61,7 +61,7 @@ export function judgeValidity(
 /** Backdated for clocks that are late, but not before the authority itself is valid. */
 function beginning(role: CompiledRole, authority: CompiledAuthority, now: number): number {
   const backdated = wholeSeconds(now) - role.role.not_before_backdate * 1000;
-  return Math.min(wholeSeconds(now), Math.max(backdated, authority.facts.notBefore));
+  return Math.min(wholeSeconds(now), Math.max(backdated, wholeSeconds(authority.facts.notBefore + 999)));
 }
 
 function askedEnd(request: IssuanceRequest, start: number): number | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { domainToASCII } from 'node:url';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { isInternalName, parseDnsName } from '#pki/identifier/dns-name.ts';
 
 const good: readonly (readonly [text: string, value: string])[] = [

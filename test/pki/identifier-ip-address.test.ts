@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BlockList, isIP } from 'node:net';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { formatIp, inRange, isReservedAddress, parseIpAddress, parseIpRange } from '#pki/identifier/ip-address.ts';
 
 const good: readonly (readonly [text: string, value: string])[] = [

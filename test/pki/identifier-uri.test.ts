@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parseUri } from '#pki/identifier/uri.ts';
 import { fillPattern, matchesUri, parseUriPattern } from '#pki/identifier/uri-pattern.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { z } from 'zod';
 import { changeRole, type Role, roleChanges, roleFields, roleSchema } from '#pki/role-schema.ts';
 import { roleOutput, viewRole } from '#pki/role-view.ts';
