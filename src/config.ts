@@ -20,7 +20,7 @@ export interface Config {
   readonly publicUrl: string;
   readonly data: string;
   readonly storage: StorageTarget;
-  readonly rootKey: RootKeySource;
+  readonly rootKey: RootKeySettings;
   readonly log: { readonly level: Settings['CHANCERY_LOG_LEVEL'] };
   /** Calls of one principal, over all transports. */
   readonly principalRate: Rate | null;
@@ -31,10 +31,11 @@ export type TlsSettings =
   | { readonly kind: 'self' }
   | { readonly kind: 'files'; readonly cert: string; readonly key: string };
 
-export type RootKeySource =
-  /** `given`: the operator named the file, so that its absence on a store that has one is a mistake. */
-  | { readonly kind: 'file'; readonly path: string; readonly given: boolean }
-  | { readonly kind: 'value'; readonly value: string };
+/** The key itself goes before the file. */
+export interface RootKeySettings {
+  readonly file: string;
+  readonly text: string | undefined;
+}
 
 /** Settings that cannot be used. `findings` has one sentence for each; no sentence holds a value. */
 export class ConfigError extends Error {
@@ -213,13 +214,11 @@ function storageOf(target: StorageTarget | undefined, data: string, cwd: string)
   return target.kind === 'sqlite' ? { kind: 'sqlite', file: resolve(cwd, target.file) } : target;
 }
 
-function rootKeyOf(settings: Settings, data: string, cwd: string): RootKeySource {
-  if (settings.CHANCERY_ROOT_KEY !== undefined) return { kind: 'value', value: settings.CHANCERY_ROOT_KEY };
+function rootKeyOf(settings: Settings, data: string, cwd: string): RootKeySettings {
   const given = settings.CHANCERY_ROOT_KEY_FILE;
   return {
-    kind: 'file',
-    path: given === undefined ? resolve(data, 'root.key') : resolve(cwd, given),
-    given: given !== undefined,
+    file: given === undefined ? resolve(data, 'root.key') : resolve(cwd, given),
+    text: settings.CHANCERY_ROOT_KEY,
   };
 }
 

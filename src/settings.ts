@@ -59,18 +59,20 @@ export const settingsSchema = z.strictObject({
       'Where records are kept: `sqlite:<file>` for one process, or `postgres://…` for any number of equal nodes. The ' +
       'URL may hold a password; it is never shown.',
     example: 'postgres://chancery@db.example.com/chancery',
-    otherwise: 'sqlite:<data>/chancery.db',
+    otherwise: '`sqlite:<data>/chancery.db`',
   }),
   CHANCERY_ROOT_KEY_FILE: optionalSetting(path(), {
     about:
       'File with the root key, which opens everything that is sealed at rest. Made on first start when it is missing; ' +
       'keep a copy elsewhere, and in production keep it on another volume than the data.',
     example: '/run/secrets/chancery-root-key',
-    otherwise: '<data>/root.key',
+    otherwise: '`<data>/root.key`',
   }),
   CHANCERY_ROOT_KEY: optionalSetting(text(1024), {
-    about: 'The root key itself, instead of a file. Taken from the environment only, never from the file of settings.',
-    example: 'the text of a root key file',
+    about:
+      'The root key itself instead of a file: 32 random bytes in base64. Taken from the environment only, never from the ' +
+      'file of settings.',
+    example: 'the output of openssl rand -base64 32',
     otherwise: 'none',
     secret: true,
   }),

@@ -59,12 +59,10 @@ const areas: Readonly<Record<string, string>> = {
   acme: 'Certificates from outside authorities, and our own authorities over ACME (RFC 8555)',
   database: 'Database connections, roles, and users that exist only while they are needed',
   lease: 'What was handed out for a time: read, renew, revoke',
-  auth: 'Who is asking',
-  principal: 'Humans, services and agents, and their keys',
-  token: 'Tokens narrowed from others',
-  policy: 'What each principal may do, and why',
-  approval: 'Decisions of humans that some requests wait for',
+  auth: 'Namespaces, principals, their keys, and tokens narrowed from others',
+  policy: 'What each principal may do and why, and the approvals that some requests wait for',
   audit: 'What was done, by whom, provably',
+  seal: 'The keys under which secrets are sealed at rest',
   system: 'The server itself',
 };
 

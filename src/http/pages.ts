@@ -25,11 +25,18 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+const html = 'text/html; charset=utf-8';
+const script = 'text/javascript; charset=utf-8';
+const style = 'text/css; charset=utf-8';
+
 const files: readonly (readonly [path: string, file: string, type: string])[] = [
-  ['/docs', 'index.html', 'text/html; charset=utf-8'],
-  ['/docs/errors', 'index.html', 'text/html; charset=utf-8'],
-  ['/docs/docs.js', 'docs.js', 'text/javascript; charset=utf-8'],
-  ['/docs/docs.css', 'docs.css', 'text/css; charset=utf-8'],
+  ['/docs', 'index.html', html],
+  ['/docs/errors', 'index.html', html],
+  ['/docs/docs.css', 'docs.css', style],
+  ['/docs/operation.css', 'operation.css', style],
+  ...['docs.js', 'dom.js', 'schema.js', 'commands.js', 'try-it.js'].map(
+    (file) => [`/docs/${file}`, file, script] as const,
+  ),
 ];
 
 /** `/openapi.json` and the browsable reference at `/docs`. They are made when first asked for: start-up stays short. */
