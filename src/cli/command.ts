@@ -23,7 +23,7 @@ export interface Command {
   readonly area: string;
   /** `issue-certificate` */
   readonly verb: string;
-  /** What it is about, from the REST path: `certificates`. */
+  /** What it is about, from the REST path and its own name: `certificates`. */
   readonly collection: string;
   /** Input fields given by position. */
   readonly positional: readonly string[];
@@ -35,14 +35,17 @@ export interface Command {
 export function toCommands(operations: readonly CliOperation[]): Command[] {
   return operations.map((operation) => {
     const [area = '', name = ''] = operation.id.split('.');
-    const segments = operation.http.path.split('/').filter((segment) => segment !== '' && !segment.startsWith('{'));
+    const input = once(() => readShape(schemaOf(operation.input, 'input')));
+    const positional = once(() => operation.cli?.arguments ?? defaultArguments(operation, input()));
     return {
       operation,
       area,
       verb: kebab(name),
-      collection: segments[1] ?? segments[0] ?? area,
-      positional: operation.cli?.arguments ?? pathParameters(operation.http.path),
-      input: once(() => readShape(schemaOf(operation.input, 'input'))),
+      collection: collectionOf(operation.http.path, area, name),
+      get positional() {
+        return positional();
+      },
+      input,
       output: once(() => readShape(schemaOf(operation.output, 'output'))),
     };
   });
@@ -50,6 +53,25 @@ export function toCommands(operations: readonly CliOperation[]): Command[] {
 
 export function schemaOf(schema: SchemaSource, io: 'input' | 'output'): JsonSchema {
   return schema.toJSONSchema({ io, unrepresentable: 'any' }) as JsonSchema;
+}
+
+/** Path parameters; where there are none, the required `name` of what is made. */
+function defaultArguments({ http }: CliOperation, input: Shape): readonly string[] {
+  const inPath = pathParameters(http.path);
+  const named = inPath.length === 0 && input.fields.some(({ name, required }) => name === 'name' && required);
+  return named ? ['name'] : inPath;
+}
+
+/** The segment that the operation is named for (`create_key` under `/principals/{name}/keys`), else the first below the area. */
+function collectionOf(path: string, area: string, name: string): string {
+  const segments = path.split('/').filter((segment) => segment !== '' && !segment.startsWith('{') && segment !== area);
+  const noun = kebab(name.replace(/^[a-z]+_/, ''));
+  return segments.find((segment) => segment === noun || segment === pluralOf(noun)) ?? segments[0] ?? area;
+}
+
+/** role → roles, key → keys, authority → authorities. */
+export function pluralOf(noun: string): string {
+  return /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}s`;
 }
 
 /** `/pki/roles/{name}` → `name`. */

@@ -1,6 +1,6 @@
 import { send } from './client.ts';
 import type { Command } from './command.ts';
-import { listField, pathParameters } from './command.ts';
+import { listField, pathParameters, pluralOf } from './command.ts';
 import type { Candidate, Completing } from './complete.ts';
 import { readConnection } from './connection.ts';
 import { toRequest } from './request.ts';
@@ -49,11 +49,6 @@ function listFor(commands: readonly Command[], command: Command, field: Field): 
   const plural = field.type.kind === 'list' ? field.name : pluralOf(field.name);
   const named = lists.filter((candidate) => candidate.operation.http.path.endsWith(`/${plural}`));
   return named.find((candidate) => candidate.area === command.area) ?? named[0];
-}
-
-/** role → roles, authority → authorities. */
-function pluralOf(name: string): string {
-  return name.endsWith('y') ? `${name.slice(0, -1)}ies` : `${name}s`;
 }
 
 function keyOf(list: Command, field: Field): string {

@@ -9,6 +9,9 @@ const samples: Readonly<Record<string, string>> = {
   role: 'web',
   authority: 'services',
   parent: 'root',
+  principal: 'ci',
+  operation: 'pki.issue_certificate',
+  resource: 'pki/roles/web',
   connection: 'orders',
   account: 'main',
   common_name: 'a.example',
@@ -69,7 +72,7 @@ function sampleOf(field: Field): string {
   if (type.values !== undefined) return type.values[0] ?? '';
   if (type.isDuration) return '24h';
   if (type.isTime) return '2027-01-01T00:00:00Z';
-  if (type.kind === 'json') return field.schema.type === 'array' ? '[…]' : '{…}';
+  if (type.kind === 'json') return `@${field.name}.json`;
   if (type.kind === 'integer' || type.kind === 'number') return String(type.minimum ?? 1);
   return samples[field.name] ?? field.name.replaceAll('_', '-');
 }

@@ -60,15 +60,16 @@ export function mainHelp(
   localCommands: Readonly<Record<string, { readonly summary: string }>>,
   paint: Paint,
 ): string {
-  const areas = areasOf(commands).map((area) => [area, collectionsOf(commands, area).join(', ')] as const);
+  const areas = areasOf(commands).map((area) => [area, areaSummary(commands, area)] as const);
   const local = [
     ...Object.entries(localCommands).map(([name, { summary }]) => [name, summary] as const),
     ['completion', 'Print a completion script for bash, zsh or fish'] as const,
     ['help', 'Help on an area or a command: chancery help pki issue-certificate'] as const,
   ];
   const codes = Object.entries(exitCodeMeanings);
-  // The first that hands out a secret: what the whole program is for.
-  const example = commands.find(({ operation }) => operation.sensitive !== undefined);
+  const example =
+    commands.find(({ operation }) => operation.id === 'pki.issue_certificate') ??
+    commands.find(({ operation }) => operation.sensitive !== undefined);
   return [
     `${paint.style.bold('chancery')}: credentials that expire, for agents and platforms\n`,
     section('Usage', '  chancery AREA COMMAND [ARGUMENT…] [--FIELD VALUE…] [OPTION…]\n', paint),
@@ -101,22 +102,36 @@ export function flagEntry(flag: GlobalFlag): readonly [string, string] {
   return [`${short}--${flag.name}${flag.value === undefined ? '' : ` ${flag.value}`}`, flag.text];
 }
 
-function collectionsOf(commands: readonly Command[], area: string): string[] {
-  return [...new Set(commands.filter((command) => command.area === area).map(({ collection }) => collection))];
+/** Commands that belong together, under the name of their collection; those that stand alone come last, under none. */
+function groupsOf(commands: readonly Command[], area: string): Map<string, Command[]> {
+  const groups = Map.groupBy(
+    commands.filter((command) => command.area === area),
+    ({ collection }) => collection,
+  );
+  const alone = [...groups.values()].filter((group) => group.length === 1).flat();
+  const together = [...groups].filter(([, group]) => group.length > 1);
+  return new Map([...together, ...(alone.length === 0 ? [] : [['', alone] as const])]);
+}
+
+/** One line on an area: its collections, and its commands that stand alone. */
+function areaSummary(commands: readonly Command[], area: string): string {
+  return [...groupsOf(commands, area)]
+    .flatMap(([name, group]) => (name === '' ? group.map(({ verb }) => verb) : [name]))
+    .join(', ');
 }
 
 export function areaHelp(commands: readonly Command[], area: string, paint: Paint): string {
-  const inArea = commands.filter((command) => command.area === area);
-  const column = Math.max(...inArea.map((command) => nameWithArguments(command).length));
-  const groups = collectionsOf(commands, area).map((collection) => {
-    const lines = inArea
-      .filter((command) => command.collection === collection)
-      .map((command) => `  ${nameWithArguments(command).padEnd(column)}  ${command.operation.title}\n`);
-    return section(collection, lines.join(''), paint);
+  const groups = groupsOf(commands, area);
+  const column = Math.max(...[...groups.values()].flat().map((command) => nameWithArguments(command).length));
+  const sections = [...groups].map(([collection, group]) => {
+    const lines = group.map(
+      (command) => `  ${nameWithArguments(command).padEnd(column)}  ${command.operation.title}\n`,
+    );
+    return section(collection === '' ? (groups.size === 1 ? 'commands' : 'others') : collection, lines.join(''), paint);
   });
   return [
     `${paint.style.bold(`chancery ${area}`)} COMMAND [ARGUMENT…] [--FIELD VALUE…]\n`,
-    ...groups,
+    ...sections,
     '\n',
     wrap(
       `chancery ${area} COMMAND --help explains a command. The beginning of a name is enough where only one command begins so; write it in full in scripts.`,

@@ -77,6 +77,22 @@ describe('files for keys and certificates', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
+  test('a certificate in DER is recognised, and the hint says how to make PEM of it', async () => {
+    const path = join(folder, 'request.der');
+    writeFileSync(path, Buffer.from('3082ff', 'hex'));
+    const result = await run({ argv: [...issue, '--csr', `@${path}`], env });
+    assert.equal(result.exit, 2);
+    assert.match(result.stderr, /is not UTF-8 text\nhint: it looks like DER/);
+  });
+
+  test('a file that no request could hold is refused before it is read to the end', async () => {
+    const path = join(folder, 'large.pem');
+    writeFileSync(path, Buffer.alloc(2_000_000, 'x'));
+    const result = await run({ argv: [...issue, '--csr', `@${path}`], env });
+    assert.equal(result.exit, 2);
+    assert.match(result.stderr, /is larger than 1048576 bytes/);
+  });
+
   test('a key that cannot be written after all is printed, because there is no other copy', async () => {
     const command = toCommands(operations).find(({ verb }) => verb === 'issue-certificate');
     assert.ok(command);
