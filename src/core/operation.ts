@@ -17,7 +17,7 @@ export interface HttpBinding {
 
 /** How the CLI shows and takes this operation; everything has a default from the schema. */
 export interface CliBinding {
-  /** Input fields given as positional arguments, in order. Default: the path parameters. */
+  /** Input fields given as positional arguments, in order. Default: the path parameters; without any, a required `name`. */
   readonly arguments?: readonly string[];
   /** Columns of the human table for lists. Default: the first six scalar fields. */
   readonly columns?: readonly string[];
