@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Change, insert, update } from '#core/change.ts';
 import { toRfc3339 } from '#core/clock.ts';
 import type { AccessRequest, DispatchDeps } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
 import { newId } from '#core/ids.ts';
+import { canonicalJson } from '#storage/canonical-json.ts';
 import type { ApprovalRow } from '#storage/core-tables.ts';
 import type { Store } from '#storage/store.ts';
 import type { CompiledRule } from './compile.ts';
@@ -113,18 +114,7 @@ function pendingRow(request: AccessRequest, inputHash: string): ApprovalRow {
 
 /** SHA-256 over operation, resource and validated input; the order of fields does not matter, everything else does. */
 function hashRequest({ operation, resource, input }: AccessRequest): string {
-  return createHash('sha256')
-    .update(canonical([operation.id, resource, input]))
-    .digest('hex');
-}
-
-/** JSON with sorted keys. Undefined fields are left out, as JSON does. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
-    if (typeof part === 'bigint') return part.toString();
-    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)));
-  });
+  return hash('sha256', canonicalJson([operation.id, resource, input]));
 }
 
 function approvalRequired(id: string, expiresAt: number, rule: CompiledRule): AppError {
