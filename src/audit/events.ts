@@ -51,7 +51,7 @@ export async function listEvents(
   let upper = await upperBound(store, filter.until, before);
   const rows: AuditEventRow[] = [];
   for (let chunk = 0; chunk < maxChunks; chunk++) {
-    const end = await chunkEnd(store, filter.namespace, lowest, upper);
+    const end = looksAtRows(filter) ? await chunkEnd(store, filter.namespace, lowest, upper) : undefined;
     rows.push(...(await matching(store, filter, end ?? lowest, upper, limit + 1 - rows.length)));
     if (rows.length > limit) return { rows: rows.slice(0, limit), before: rows[limit - 1]?.seq ?? null };
     if (end === undefined) return { rows, before: null };
@@ -59,6 +59,12 @@ export async function listEvents(
     await setImmediate();
   }
   return { rows, before: upper };
+}
+
+/** Without a filter beyond the namespace every row that is read is one that is wanted, and nothing needs bounding. */
+function looksAtRows(filter: EventFilter): boolean {
+  const { namespace: _, ...filters } = filter;
+  return Object.values(filters).some((value) => value !== undefined);
 }
 
 async function upperBound(store: Store, until: number | undefined, before: number | undefined): Promise<number> {
