@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError } from '#core/errors.ts';
-import { syncPath } from '#storage/backup-file.ts';
+import { hasDigest, syncPath } from '#storage/backup-file.ts';
 import {
   allMigrations,
   applyMigrations,
@@ -19,7 +19,7 @@ import { migrationLock } from '#storage/postgres/open.ts';
 import { postgresTables } from '#storage/postgres/tables.ts';
 import { listTables, newFile, schemaConnection as sqliteSchema } from '#storage/sqlite/connection.ts';
 import { toStoreError as fromSqlite } from '#storage/sqlite/errors.ts';
-import { createPrivate, lockStore } from '#storage/sqlite/lock.ts';
+import { createPrivate, lockStore, storeFile } from '#storage/sqlite/lock.ts';
 import { sqliteTables } from '#storage/sqlite/tables.ts';
 import type { Migration, StoreLog } from '#storage/store.ts';
 import { copyTables, type TableTarget } from '#storage/table-copy.ts';
@@ -46,11 +46,12 @@ export interface RestoreOptions {
 export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const migrations = allMigrations(options.migrations);
   const place = parseStoreUrl(options.url);
-  const backup = openBackup(options.from);
+  await checkDigest(options.from);
+  const backup = new DatabaseSync(options.from, { readOnly: true });
   try {
     await checkBackup(backup, migrations);
     const fill: Fill = (schema, target) => fillFrom(backup, schema, target, migrations, options.progress);
-    if (place.kind === 'sqlite') await restoreToFile(resolve(place.file), fill);
+    if (place.kind === 'sqlite') await restoreToFile(place.file, fill);
     else await restoreToDatabase(place.url, fill, options.log ?? silent);
   } finally {
     backup.close();
@@ -72,11 +73,11 @@ async function fillFrom(
   await applyMigrations(schema, migrations);
 }
 
-function openBackup(path: string): DatabaseSync {
+async function checkDigest(path: string): Promise<void> {
   if (!existsSync(path)) {
     throw new AppError('not_found', 'There is no backup at this path.', { hint: 'Give the path of the backup file.' });
   }
-  return new DatabaseSync(path, { readOnly: true });
+  if (!(await hasDigest(path))) throw notABackup('it is damaged, or no backup of Chancery');
 }
 
 async function checkBackup(backup: DatabaseSync, migrations: readonly Migration[]): Promise<void> {
@@ -96,9 +97,9 @@ function refuseDamaged(backup: DatabaseSync): void {
   try {
     finding = backup.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
   } catch (error) {
-    throw notABackup('it is damaged or no SQLite file', error);
+    throw notABackup('it cannot be read', error);
   }
-  if (finding !== 'ok') throw notABackup('it is damaged', finding);
+  if (finding !== 'ok') throw notABackup('the store was damaged when it was taken', finding);
 }
 
 function notABackup(why: string, cause?: unknown): AppError {
@@ -108,11 +109,11 @@ function notABackup(why: string, cause?: unknown): AppError {
   });
 }
 
-async function restoreToFile(file: string, fill: Fill): Promise<void> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+async function restoreToFile(path: string, fill: Fill): Promise<void> {
+  const file = storeFile(path);
   const unlock = lockStore(file);
   try {
-    if ([file, `${file}-wal`].some((path) => existsSync(path))) throw notEmpty('there is a file already');
+    if ([file, `${file}-wal`].some((each) => existsSync(each))) throw notEmpty('there is a file already');
     const partial = `${file}.restoring`;
     await rm(partial, { force: true });
     createPrivate(partial);

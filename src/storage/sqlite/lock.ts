@@ -1,4 +1,5 @@
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError } from '#core/errors.ts';
 import { isBusy } from '#storage/sqlite/errors.ts';
@@ -29,6 +30,12 @@ export function lockStore(file: string): Unlock {
     });
   }
   return () => lock.close();
+}
+
+/** The one path of a store's file, whatever links lead to it: the lock stands beside it. Makes its folder (mode 0700). */
+export function storeFile(path: string): string {
+  mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 });
+  return existsSync(path) ? realpathSync(path) : join(realpathSync(dirname(resolve(path))), basename(path));
 }
 
 /** Makes an empty file that only its owner may read, unless there is one. */

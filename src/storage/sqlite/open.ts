@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { unavailable } from '#storage/store-errors.ts';
 import { applyMigrations } from '#storage/migrate.ts';
@@ -7,7 +6,7 @@ import { backupSqlite } from '#storage/sqlite/backup.ts';
 import { createCheckpointer } from '#storage/sqlite/checkpointer.ts';
 import { openFile, schemaConnection } from '#storage/sqlite/connection.ts';
 import { toStoreError } from '#storage/sqlite/errors.ts';
-import { createPrivate, lockStore } from '#storage/sqlite/lock.ts';
+import { createPrivate, lockStore, storeFile } from '#storage/sqlite/lock.ts';
 import { createReader } from '#storage/sqlite/reader.ts';
 import { createWriter } from '#storage/sqlite/writer.ts';
 import type { ChainLinker, Migration, Store, StoreLog } from '#storage/store.ts';
@@ -34,8 +33,7 @@ export async function openSqliteStore({
   log,
   maxPages,
 }: SqliteOptions): Promise<Store> {
-  const file = resolve(path);
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const file = storeFile(path);
   const unlock = lockStore(file);
   let database: DatabaseSync | undefined;
   try {
