@@ -30,6 +30,8 @@ export const pkiMigrations: readonly Migration[] = [
         invalidity_date BIGINT, crl_shard BIGINT NOT NULL, purpose TEXT)`,
       'CREATE UNIQUE INDEX pki_certificates_serial ON pki_certificates (serial_number)',
       'CREATE INDEX pki_certificates_expiry ON pki_certificates (not_after)',
+      'CREATE INDEX pki_certificates_role ON pki_certificates (namespace, role, id)',
+      'CREATE INDEX pki_certificates_principal ON pki_certificates (namespace, principal, id)',
       'CREATE INDEX pki_certificates_key ON pki_certificates (spki_sha256)',
       `CREATE INDEX pki_certificates_revoked ON pki_certificates (issuer_id, crl_shard) WHERE status <> 'valid'`,
       `CREATE TABLE pki_certificate_names (
@@ -38,6 +40,8 @@ export const pkiMigrations: readonly Migration[] = [
       `CREATE TABLE pki_blocked_keys (
         namespace TEXT NOT NULL, spki_sha256 TEXT NOT NULL, reason TEXT NOT NULL, principal TEXT NOT NULL,
         blocked_at BIGINT NOT NULL, PRIMARY KEY (namespace, spki_sha256))`,
+      `CREATE TABLE pki_crl_shards (
+        issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, reserved BIGINT NOT NULL, PRIMARY KEY (issuer_id, shard))`,
       `CREATE TABLE pki_crls (
         issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL,
         number BIGINT NOT NULL, this_update BIGINT NOT NULL, next_update BIGINT NOT NULL, entries BIGINT NOT NULL,

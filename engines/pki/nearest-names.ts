@@ -95,8 +95,11 @@ export function keyPasses(role: CompiledRole, csr: CsrRequest): boolean {
   return csr.weakness === undefined && csr.keyType !== null && role.keyUsages.has(csr.keyType);
 }
 
-/** A name that the role allows, as like as possible to what was asked for; undefined when the role allows none. */
-export function likelyName(rules: NameRules, request: IssuanceRequest): Identifier | undefined {
+/**
+ * A name of at most `longest` characters that the role allows, as like as possible to what was asked for; undefined when
+ * the role allows none.
+ */
+export function likelyName(rules: NameRules, request: IssuanceRequest, longest: number): Identifier | undefined {
   const candidates = rules.role.serverAuth
     ? [...likelyHosts(rules, request)]
     : [...likelyHosts(rules, request), ...likelyEmails(rules, request)];
@@ -104,7 +107,7 @@ export function likelyName(rules: NameRules, request: IssuanceRequest): Identifi
   candidates.sort((left, right) => Number(asked(right.kind)) - Number(asked(left.kind)));
   for (const { kind, text } of candidates) {
     const name = judgeName(rules.role, rules.authority, kind, text, '', []);
-    if (name !== undefined) return name;
+    if (name !== undefined && name.value.length <= longest) return name;
   }
   return undefined;
 }
@@ -129,6 +132,7 @@ function likelyHosts({ role }: NameRules, request: IssuanceRequest): Candidate[]
   return [
     ...domains.map((domain): Candidate => ({ kind: 'dns', text: `${label}.${domain}` })),
     ...domains.map((domain): Candidate => ({ kind: 'dns', text: domain })),
+    ...domains.map((domain): Candidate => ({ kind: 'dns', text: `host.${domain}` })),
     ...domains.map((domain): Candidate => ({ kind: 'dns', text: `*.${domain}` })),
     ...patterns
       .slice(0, mostCandidates)

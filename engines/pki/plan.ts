@@ -17,7 +17,7 @@ import {
 } from './nearest-names.ts';
 import { decideProfile } from './role.ts';
 import type { CompiledAuthority, CompiledRole } from './role-compile.ts';
-import { mostNames } from './role-names.ts';
+import { longestCommonName, mostNames } from './role-names.ts';
 import { tightest, validityCaps } from './role-validity.ts';
 import type { Adjustment, AskedNames, CertificateProfile, CsrRequest, IssuanceRequest, Refusal } from './ruling.ts';
 
@@ -140,9 +140,12 @@ function nearestNames(rules: NameRules, request: IssuanceRequest, steps: string[
   let commonName = nearestCommonName(rules, request, steps);
   const names = distinct([...own.names, ...carried.names, ...longCommonNames(rules, request)]);
   if (lacksName(rules, names, commonName)) {
-    const name = likelyName(rules, request);
+    const name = likelyName(rules, request, role.require_common_name ? longestCommonName : Infinity);
     if (name !== undefined) {
       names.push(name);
+      // There is room for one name only, and it must be that of a host.
+      if (role.max_names === 1 && commonName !== undefined && !rules.role.commonNames.has(commonName))
+        commonName = undefined;
       steps.push(`ask for a name that the role allows, such as ${name.value}`);
     } else if (!rules.role.serverAuth && commonName === undefined && role.allowed_common_names[0] !== undefined) {
       commonName = role.allowed_common_names[0];
@@ -150,7 +153,7 @@ function nearestNames(rules: NameRules, request: IssuanceRequest, steps: string[
     }
   }
   if (role.require_common_name && commonName === undefined) {
-    commonName = likelyCommonName(rules, names);
+    commonName = likelyCommonName(rules, names) ?? likelyName(rules, request, longestCommonName)?.value;
     if (commonName !== undefined) steps.push(`give the common name ${shown(commonName)}`);
   }
   return fitNames(rules, csr, csrStays, names, commonName, steps);
@@ -158,23 +161,33 @@ function nearestNames(rules: NameRules, request: IssuanceRequest, steps: string[
 
 /** Cuts the names to the role's number, and spreads them over parameters and CSR. */
 function fitNames(
-  { role }: NameRules,
+  rules: NameRules,
   csr: CsrRequest | undefined,
   csrStays: boolean,
   names: readonly Identifier[],
   commonName: string | undefined,
   steps: string[],
 ): NearestNames {
+  const { role } = rules;
   const listed = commonName !== undefined && role.commonNames.has(commonName);
   const others = names.filter((name) => listed || name.value !== commonName);
   const room = role.role.max_names - (commonName === undefined || listed ? 0 : 1);
   if (others.length > room) steps.push(`split the names over certificates of at most ${role.role.max_names}`);
-  const kept = others.slice(0, room);
+  // Those of hosts first, because a certificate for servers needs one.
+  const kept = others
+    .toSorted((left, right) => Number(left.kind === 'email') - Number(right.kind === 'email'))
+    .slice(0, room);
   const asked = { ...byKind(kept), commonName };
   if (csr === undefined) return { asked, csr };
-  const namesInCsr = csr.dns.length + csr.ip.length + csr.uri.length + csr.email.length + csr.commonNames.length > 0;
-  if (csrStays && !(others.length > room && namesInCsr)) return { asked, csr };
+  const left = new Set([...kept.map((name) => name.value), commonName]);
+  if (csrStays && csrValues(rules, csr).every((value) => left.has(value))) return { asked, csr };
   return { asked, csr: { ...csr, ...byKind([]), commonNames: [], unsupported: [] } };
+}
+
+/** Everything that a CSR which passes puts into the certificate, in its one spelling. */
+function csrValues(rules: NameRules, csr: CsrRequest): (string | undefined)[] {
+  const names = repairNames(rules, csr).names.map((name) => name.value);
+  return [...names, ...csr.commonNames.map((text) => repairCommonName(rules, text))];
 }
 
 function nearestCommonName(rules: NameRules, request: IssuanceRequest, steps: string[]): string | undefined {

@@ -128,6 +128,13 @@ export interface BlockedKeyRow {
   blocked_at: number;
 }
 
+/** How many certificates of an issuer name a shard of its CRL, counted in blocks (crl-shards.ts). */
+export interface CrlShardRow {
+  issuer_id: string;
+  shard: number;
+  reserved: number;
+}
+
 /** The newest CRL of each kind of each shard. */
 export interface CrlRow {
   issuer_id: string;
@@ -161,6 +168,7 @@ export interface PkiTables {
   pki_certificates: CertificateRow;
   pki_certificate_names: CertificateNameRow;
   pki_blocked_keys: BlockedKeyRow;
+  pki_crl_shards: CrlShardRow;
   pki_crls: CrlRow;
   pki_ocsp_signers: OcspSignerRow;
 }

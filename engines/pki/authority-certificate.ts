@@ -1,0 +1,135 @@
+import { parseIpRange } from './identifier/ip-address.ts';
+import { AppError } from '#core/errors.ts';
+import type { NameConstraintsInput } from './authority-schema.ts';
+import { encodeExtension } from '#pki/x509/extension.ts';
+import type { NameConstraintsInput as EncodedConstraints, SubtreeInput } from '#pki/x509/name-extensions.ts';
+import { encodeName, type NameAttributeInput } from '#pki/x509/name.ts';
+import { oids } from '#pki/x509/oid.ts';
+import type { PkiUrls } from './urls.ts';
+
+/** What a certificate of an authority holds: extensions and subject (RFC 5280 §4.2.1, Baseline Requirements §7.1.2). */
+
+export interface AuthorityExtensions {
+  readonly subjectKeyId: Buffer;
+  /** The issuer above; undefined for a root, which needs no identifier or addresses of itself. */
+  readonly issuer?: {
+    readonly keyId: Buffer;
+    readonly number: number;
+    readonly urls: PkiUrls;
+    readonly crlShard: number;
+  };
+  readonly maxPathLength?: number | undefined;
+  readonly nameConstraints?: NameConstraintsInput | undefined;
+}
+
+const anyPolicy = '2.5.29.32.0';
+
+export function authorityExtensions(parts: AuthorityExtensions): Buffer[] {
+  const { issuer } = parts;
+  const extensions = [
+    encodeExtension('basic_constraints', { ca: true, pathLength: parts.maxPathLength }),
+    encodeExtension('key_usage', ['key_cert_sign', 'crl_sign']),
+    encodeExtension('subject_key_identifier', parts.subjectKeyId),
+  ];
+  if (issuer) {
+    extensions.push(
+      encodeExtension('authority_key_identifier', { keyIdentifier: issuer.keyId }),
+      encodeExtension('certificate_policies', [{ oid: anyPolicy }]),
+    );
+  }
+  if (parts.nameConstraints)
+    extensions.push(encodeExtension('name_constraints', encodeConstraints(parts.nameConstraints)));
+  if (issuer) {
+    extensions.push(
+      crlExtension(issuer.urls, issuer.number, issuer.crlShard),
+      accessExtension(issuer.urls, issuer.number),
+    );
+  }
+  return extensions;
+}
+
+/** The CRL that a certificate would be on (RFC 5280 §4.2.1.13). */
+export function crlExtension(urls: PkiUrls, issuerNumber: number, crlShard: number): Buffer {
+  const value = urls.crl(issuerNumber, crlShard);
+  return encodeExtension('crl_distribution_points', [{ fullName: [{ kind: 'uri', value }] }]);
+}
+
+/** The OCSP responder and the certificate of the issuer, or one of them (RFC 5280 §4.2.2.1). */
+export function accessExtension(
+  urls: PkiUrls,
+  issuerNumber: number,
+  which: { readonly ocsp: boolean; readonly caIssuers: boolean } = { ocsp: true, caIssuers: true },
+): Buffer {
+  const at = (method: string, value: string) => ({ method, location: { kind: 'uri', value } as const });
+  return encodeExtension('authority_info_access', [
+    ...(which.ocsp ? [at(oids.accessOcsp, urls.ocsp)] : []),
+    ...(which.caIssuers ? [at(oids.accessCaIssuers, urls.issuerCertificate(issuerNumber))] : []),
+  ]);
+}
+
+export interface SubjectFields {
+  readonly common_name?: string | undefined;
+  readonly organization?: string | undefined;
+  readonly organizational_unit?: string | undefined;
+  readonly country?: string | undefined;
+  readonly locality?: string | undefined;
+  readonly province?: string | undefined;
+}
+
+/** Outermost first, as X.500 orders them. */
+const subjectOrder = ['country', 'province', 'locality', 'organization', 'organizational_unit', 'common_name'] as const;
+
+export function subjectAttributes(fields: SubjectFields): NameAttributeInput[] {
+  return subjectOrder.flatMap((type) => {
+    const value = fields[type];
+    return value === undefined ? [] : [{ type, value }];
+  });
+}
+
+/** The subject as a Name. Throws `invalid_request` for text that a name cannot hold. */
+export function encodeSubject(fields: SubjectFields): Buffer {
+  try {
+    return encodeName(subjectAttributes(fields));
+  } catch (cause) {
+    throw new AppError('invalid_request', 'The subject holds text that a distinguished name cannot hold.', {
+      hint: 'Leave out control characters and keep to the lengths of RFC 5280 appendix A.1.',
+      cause,
+    });
+  }
+}
+
+type Subtrees = NonNullable<NameConstraintsInput['permitted']>;
+
+function encodeConstraints({ permitted, excluded }: NameConstraintsInput): EncodedConstraints {
+  const constraints = { permitted: permitted && subtrees(permitted), excluded: excluded && subtrees(excluded) };
+  if ([constraints.permitted, constraints.excluded].every((side) => side === undefined || side.length === 0)) {
+    // RFC 5280 §4.2.1.10: CAs must not issue certificates where name constraints is an empty sequence.
+    throw new AppError('invalid_request', 'The name constraints are empty.', {
+      hint: 'Give a permitted or excluded name, or leave name_constraints out.',
+    });
+  }
+  return {
+    permitted: constraints.permitted?.length ? constraints.permitted : undefined,
+    excluded: constraints.excluded?.length ? constraints.excluded : undefined,
+  };
+}
+
+function subtrees(side: Subtrees): SubtreeInput[] {
+  return [
+    ...(side.dns_names ?? []).map((value) => ({ kind: 'dns', value }) as const),
+    ...(side.ip_ranges ?? []).map(ipSubtree),
+    ...(side.emails ?? []).map((value) => ({ kind: 'email', value }) as const),
+    ...(side.uris ?? []).map((value) => ({ kind: 'uri', value }) as const),
+    ...(side.directory_names ?? []).map(
+      (fields) => ({ kind: 'directory', name: { der: encodeSubject(fields) } }) as const,
+    ),
+  ];
+}
+
+function ipSubtree(text: string): SubtreeInput {
+  const range = parseIpRange(text);
+  if (range.kind === 'range') return range;
+  throw new AppError('invalid_request', `The IP range ${JSON.stringify(text.slice(0, 64))} is not a CIDR range.`, {
+    hint: 'Write for example 10.0.0.0/8 or 2001:db8::/32.',
+  });
+}

@@ -1,0 +1,74 @@
+import { insert, update } from '#core/change.ts';
+import { AppError } from '#core/errors.ts';
+import type { Store } from '#storage/store.ts';
+
+/**
+ * Which shard of its issuer's CRL a new certificate names. Shards are filled one after the other and never beyond their
+ * capacity, so that even the CRL of a shard whose certificates are all revoked stays below 1 MB (an entry with reason
+ * takes about 50 bytes). Which shard it is stands in the certificate for ever.
+ *
+ * A process reserves places in blocks, like a database sequence does: one small commit for a thousand certificates, no
+ * row that every issuance fights for, and at most one block lost by a restart.
+ */
+export const crlShardCapacity = 18_000;
+const blockSize = 1000;
+
+export interface CrlShards {
+  /** The shard for one more certificate of the issuer. */
+  next(issuerId: string): Promise<number>;
+}
+
+interface Block {
+  readonly shard: number;
+  left: number;
+}
+
+export function createCrlShards(store: Store): CrlShards {
+  const blocks = new Map<string, Block>();
+  const reserving = new Map<string, Promise<Block>>();
+  const reserveOnce = (issuerId: string): Promise<Block> => {
+    const pending = reserving.get(issuerId) ?? reserve(store, issuerId).finally(() => reserving.delete(issuerId));
+    reserving.set(issuerId, pending);
+    return pending;
+  };
+  return {
+    async next(issuerId) {
+      for (;;) {
+        const block = blocks.get(issuerId);
+        if (block && block.left > 0) {
+          block.left--;
+          return block.shard;
+        }
+        const fresh = await reserveOnce(issuerId);
+        if (blocks.get(issuerId) !== fresh) blocks.set(issuerId, fresh);
+        if (fresh.left === 0) blocks.delete(issuerId);
+      }
+    },
+  };
+}
+
+/** Another node may reserve at the same time; the guard then fails, and the newest row is read again. */
+async function reserve(store: Store, issuerId: string): Promise<Block> {
+  for (;;) {
+    const last = await store.first<{ shard: number; reserved: number }>(
+      'SELECT shard, reserved FROM pki_crl_shards WHERE issuer_id = ? ORDER BY shard DESC LIMIT 1',
+      [issuerId],
+    );
+    const fits = last !== undefined && last.reserved + blockSize <= crlShardCapacity;
+    const shard = last === undefined ? 0 : fits ? last.shard : last.shard + 1;
+    const change = fits
+      ? update(
+          'pki_crl_shards',
+          { reserved: last.reserved + blockSize },
+          { issuer_id: issuerId, shard, reserved: last.reserved },
+          { expect: 1 },
+        )
+      : insert('pki_crl_shards', { issuer_id: issuerId, shard, reserved: blockSize });
+    try {
+      await store.commit([change]);
+      return { shard, left: blockSize };
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'conflict') throw error;
+    }
+  }
+}

@@ -1,0 +1,16 @@
+import type { Clock } from '#core/clock.ts';
+import type { Sealer } from '#seal/sealer.ts';
+import type { Store } from '#storage/store.ts';
+import type { CrlShards } from './crl-shards.ts';
+import type { Directory } from './directory.ts';
+
+/** What the operations of the PKI engine work with. */
+export interface PkiDeps {
+  readonly store: Store;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  /** Where clients reach the public routes, without a slash at the end. It is written into certificates. */
+  readonly baseUrl: string;
+  readonly directory: Directory;
+  readonly crlShards: CrlShards;
+}

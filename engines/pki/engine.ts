@@ -1,0 +1,36 @@
+import type { Dispatch } from '#core/dispatch.ts';
+import type { Clock } from '#core/clock.ts';
+import type { Engine } from '#core/engine.ts';
+import { bind } from '#core/operation.ts';
+import type { Sealer } from '#seal/sealer.ts';
+import type { Store } from '#storage/store.ts';
+import { createCrlShards } from './crl-shards.ts';
+import type { PkiDeps } from './deps.ts';
+import { createDirectory } from './directory.ts';
+import { pkiOperations } from './operations/all.ts';
+
+export interface PkiOptions {
+  readonly store: Store;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  /** Origin of the public routes, without a slash at the end. */
+  readonly baseUrl: string;
+  readonly dispatch: Dispatch;
+}
+
+/** Certificates from authorities of our own. */
+export function createPki({ store, sealer, clock, baseUrl }: PkiOptions): Engine {
+  const directory = createDirectory({ store, sealer, baseUrl });
+  const deps: PkiDeps = { store, sealer, clock, baseUrl, directory, crlShards: createCrlShards(store) };
+  return {
+    name: 'pki',
+    operations: bind(pkiOperations, deps),
+    publicRoutes: [],
+    jobs: [],
+    sealedColumns: [
+      { table: 'pki_issuers', key: 'id', column: 'private_key' },
+      { table: 'pki_ocsp_signers', key: 'id', column: 'private_key' },
+    ],
+    close: async () => directory.close(),
+  };
+}

@@ -1,0 +1,197 @@
+import { z } from 'zod';
+import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
+import { defineOperation } from '#core/operation.ts';
+import { cutPage, decodeCursor, nextCursor } from '#core/page.ts';
+import {
+  certificateSummary,
+  expiringInput,
+  getCertificateInput,
+  getCertificateOutput,
+  type ListCertificatesInput,
+  listCertificatesInput,
+  listCertificatesOutput,
+} from '#pki/certificate-schema.ts';
+import { namesOf, summarizeCertificate, viewCertificate } from '#pki/certificate-view.ts';
+import type { PkiDeps } from '#pki/deps.ts';
+import { formatStored } from '#pki/formats.ts';
+import { guessKind } from '#pki/identifier/identifier.ts';
+import type { SigningIssuer } from '#pki/issuer.ts';
+import type { CertificateRow, PkiTables } from '#pki/tables.ts';
+
+/** The inventory: what was issued, found again by what stands in it. */
+
+export const certificateResource = (input: { readonly serial_number: string }) =>
+  `pki/certificates/${input.serial_number}`;
+
+export const getCertificate = defineOperation({
+  id: 'pki.get_certificate',
+  title: 'Get a certificate',
+  summary: 'Shows a certificate that was issued here, with its state, in the format that is asked for.',
+  input: getCertificateInput,
+  output: getCertificateOutput,
+  http: { method: 'GET', path: '/pki/certificates/{serial_number}' },
+  effect: 'read',
+  resource: certificateResource,
+  async run(grant, input, deps: PkiDeps) {
+    const row = await requireCertificate(deps, grant, input.serial_number);
+    const der = Buffer.from(row.certificate);
+    const issuer = await issuerOf(deps, row);
+    return { output: { ...viewCertificate(row, grant.now), ...formatStored(input.format, der, issuer) } };
+  },
+});
+
+/** Throws `not_found`, for a certificate of another namespace as for none. */
+export async function requireCertificate(deps: PkiDeps, grant: Grant, serialNumber: string): Promise<CertificateRow> {
+  const row = await deps.store.first<CertificateRow>(
+    'SELECT * FROM pki_certificates WHERE serial_number = ? AND namespace = ?',
+    [serialNumber, grant.namespace],
+  );
+  if (row) return row;
+  throw new AppError('not_found', `There is no certificate with the serial number ${serialNumber}.`, {
+    hint: 'pki.list_certificates finds certificates by name, role, authority or principal.',
+  });
+}
+
+async function issuerOf(deps: PkiDeps, row: CertificateRow): Promise<SigningIssuer | undefined> {
+  const authority = await deps.directory.authority(row.namespace, row.authority);
+  return authority?.issuers.find((issuer) => issuer.row.id === row.issuer_id);
+}
+
+export const listCertificates = defineOperation({
+  id: 'pki.list_certificates',
+  title: 'List certificates',
+  summary:
+    'Lists certificates, newest first, by what stands in them: name, role, authority, principal, key, state, end.',
+  input: listCertificatesInput,
+  output: listCertificatesOutput,
+  http: { method: 'GET', path: '/pki/certificates' },
+  cli: { columns: ['serial_number', 'names', 'role', 'principal', 'status', 'not_after'] },
+  effect: 'read',
+  resource: () => 'pki/certificates',
+  async run(grant, input, deps: PkiDeps) {
+    const rows = await searchCertificates(deps, grant, input);
+    const page = cutPage(rows, input.limit, (row) => row.id);
+    return {
+      output: {
+        certificates: page.items.map((row) => summarizeCertificate(row, grant.now)),
+        next_cursor: page.next_cursor,
+      },
+    };
+  },
+});
+
+function searchCertificates(deps: PkiDeps, grant: Grant, input: ListCertificatesInput): Promise<CertificateRow[]> {
+  let query = deps.store
+    .tables<PkiTables>()
+    .selectFrom('pki_certificates')
+    .selectAll()
+    .where('namespace', '=', grant.namespace);
+  if (input.authority !== undefined) query = query.where('authority', '=', input.authority);
+  if (input.role !== undefined) query = query.where('role', '=', input.role);
+  if (input.principal !== undefined) query = query.where('principal', '=', input.principal);
+  if (input.kind !== undefined) query = query.where('kind', '=', input.kind);
+  if (input.key_sha256 !== undefined) query = query.where('spki_sha256', '=', input.key_sha256);
+  if (input.name !== undefined) query = query.where('id', 'in', certificatesNamed(deps, grant, input.name));
+  if (input.status === 'expired') query = query.where('not_after', '<', grant.now);
+  else if (input.status !== undefined) query = query.where('status', '=', input.status);
+  if (input.status === 'valid') query = query.where('not_after', '>=', grant.now);
+  if (input.expires_within !== undefined)
+    query = query.where('not_after', '>=', grant.now).where('not_after', '<', grant.now + input.expires_within * 1000);
+  if (input.cursor !== undefined) query = query.where('id', '<', decodeCursor(input.cursor, 'string'));
+  return query
+    .orderBy('id', 'desc')
+    .limit(input.limit + 1)
+    .execute();
+}
+
+const kindPrefix = /^(?:dns|ip|uri|email):/;
+
+/** `a.example` is looked for as what it looks like; `dns:a.example` says so. */
+export function certificatesNamed(deps: PkiDeps, grant: Grant, name: string) {
+  const key = kindPrefix.test(name) ? name : `${guessKind(name)}:${name}`;
+  return deps.store
+    .tables<PkiTables>()
+    .selectFrom('pki_certificate_names')
+    .select('certificate_id')
+    .where('namespace', '=', grant.namespace)
+    .where('name', '=', key);
+}
+
+export const listExpiring = defineOperation({
+  id: 'pki.list_expiring',
+  title: 'Report what expires soon',
+  summary:
+    'Lists valid certificates, authorities included, that end within a time, soonest first. Certificates for which a newer one with the same names exists are marked as renewed.',
+  input: expiringInput,
+  output: z.strictObject({
+    certificates: z.array(
+      certificateSummary.extend({
+        renewed_by: z
+          .string()
+          .nullable()
+          .describe('Serial number of a newer certificate with the same names, if there is one'),
+      }),
+    ),
+    next_cursor: nextCursor,
+  }),
+  http: { method: 'GET', path: '/pki/certificates/expiring' },
+  cli: { columns: ['serial_number', 'names', 'kind', 'role', 'not_after', 'renewed_by'] },
+  effect: 'read',
+  resource: () => 'pki/certificates',
+  async run(grant, input, deps: PkiDeps) {
+    let query = deps.store
+      .tables<PkiTables>()
+      .selectFrom('pki_certificates')
+      .selectAll()
+      .where('namespace', '=', grant.namespace)
+      .where('status', '=', 'valid')
+      .where('not_after', '>=', grant.now)
+      .where('not_after', '<', grant.now + input.within * 1000);
+    if (input.cursor !== undefined) {
+      const [end, id] = parseExpiryCursor(decodeCursor(input.cursor, 'string'));
+      query = query.where(({ eb, and, or }) =>
+        or([eb('not_after', '>', end), and([eb('not_after', '=', end), eb('id', '>', id)])]),
+      );
+    }
+    const rows = await query
+      .orderBy('not_after')
+      .orderBy('id')
+      .limit(input.limit + 1)
+      .execute();
+    const page = cutPage(rows, input.limit, (row) => `${row.not_after}:${row.id}`);
+    const certificates = await Promise.all(
+      page.items.map(async (row) => ({
+        ...summarizeCertificate(row, grant.now),
+        renewed_by: await renewalOf(deps, grant, row),
+      })),
+    );
+    return { output: { certificates, next_cursor: page.next_cursor } };
+  },
+});
+
+function parseExpiryCursor(cursor: string): [end: number, id: string] {
+  const at = cursor.indexOf(':');
+  return [Number(cursor.slice(0, at)), cursor.slice(at + 1)];
+}
+
+/** A newer valid certificate that holds the first name of this one and ends later. */
+async function renewalOf(deps: PkiDeps, grant: Grant, row: CertificateRow): Promise<string | null> {
+  const [first] = namesOf(row);
+  if (first === undefined) return null;
+  const newer = await deps.store
+    .tables<PkiTables>()
+    .selectFrom('pki_certificates')
+    .selectAll()
+    .where('id', 'in', certificatesNamed(deps, grant, first))
+    .where('id', '>', row.id)
+    .where('status', '=', 'valid')
+    .where('not_after', '>', row.not_after)
+    .orderBy('id', 'desc')
+    .limit(20)
+    .execute();
+  const names = namesOf(row).join('\n');
+  return newer.find((candidate) => namesOf(candidate).join('\n') === names)?.serial_number ?? null;
+}
+
+export const inventoryOperations = [getCertificate, listCertificates, listExpiring];

@@ -1,0 +1,52 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { AppError } from '#core/errors.ts';
+import { lintCertificate, type LintKind } from '#pki/lint/certificate.ts';
+import { type KeyType, sign, signatureAlgorithmOf, verify } from '#pki/x509/algorithm.ts';
+import { assembleCertificate, decodeCertificate } from '#pki/x509/certificate.ts';
+
+/**
+ * The one way from prepared bytes to a signature: lint → sign → compare → verify. A certificate that our own linter
+ * faults is never signed, and what is returned is proved to hold exactly the bytes that were linted.
+ *
+ * The linter reads the TBSCertificate itself, with the strict reader and without the fields it was made from. It never
+ * looks at a signature, so a throw-away one (as Boulder makes for zlint) would only be skipped over.
+ */
+export interface SigningKey {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+  readonly keyType: KeyType;
+}
+
+export interface Prepared {
+  readonly tbs: Buffer;
+  readonly kind: LintKind;
+  readonly webPki: boolean;
+}
+
+/** Returns the certificate, DER. Throws `refused` with the linter's findings; anything else it throws is a fault of ours. */
+export function signPrepared(prepared: Prepared, key: SigningKey): Buffer {
+  refuseFaulty(prepared);
+  const signature = sign(key.privateKey, key.keyType, prepared.tbs);
+  const der = assembleCertificate(prepared.tbs, signatureAlgorithmOf(key.keyType), signature);
+  const certificate = decodeCertificate(der);
+  if (!certificate.tbs.equals(prepared.tbs)) throw new Error('the signed bytes are not the linted ones');
+  if (!verify(key.publicKey, certificate.signatureAlgorithm, certificate.tbs, certificate.signature))
+    throw new Error('the signature just made does not verify: the key or the machine is faulty');
+  return der;
+}
+
+function refuseFaulty({ tbs, kind, webPki }: Prepared): void {
+  const faults = lintCertificate(tbs, { kind, profile: webPki ? 'web_pki' : 'rfc5280' }).filter(
+    (finding) => finding.severity === 'error',
+  );
+  const [first] = faults;
+  if (first === undefined) return;
+  throw new AppError('refused', `The certificate would break ${first.section}: ${first.message}.`, {
+    hint: 'Change the request or the role so that the certificate follows the standard.',
+    details: faults.slice(0, 20).map(({ code, section, message }) => ({ at: `${code} (${section})`, message })),
+  });
+}
+
+export function toPublicKey(spki: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+}
