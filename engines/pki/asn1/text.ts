@@ -68,7 +68,7 @@ function decodeUtf8(bytes: Buffer, start: number, end: number): string {
 function decodeSet(type: number, set: Uint8Array, bytes: Buffer, start: number, end: number): string {
   for (let index = start; index < end; index++) {
     if (set[bytes[index] as number] !== 1)
-      throw new DerError(`a ${tagName(type)} holds a character outside its alphabet`, index);
+      throw new DerError(`a character is outside the alphabet of ${tagName(type)}`, index);
   }
   return bytes.toString('latin1', start, end);
 }
@@ -77,7 +77,7 @@ function decodeRange(type: number, first: number, last: number, bytes: Buffer, s
   for (let index = start; index < end; index++) {
     const octet = bytes[index] as number;
     if (octet < first || octet > last)
-      throw new DerError(`a ${tagName(type)} holds a character outside its alphabet`, index);
+      throw new DerError(`a character is outside the alphabet of ${tagName(type)}`, index);
   }
   return bytes.toString('latin1', start, end);
 }

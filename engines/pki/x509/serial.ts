@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 /**
  * A serial number as text: the hex of its magnitude, two digits an octet (`01`, `a0b1`), with `-` before it when it is
@@ -33,10 +33,18 @@ function notSerial(): RangeError {
   return new RangeError('a serial number is hex, positive and at most 20 octets as an INTEGER');
 }
 
-/** A new serial number: 20 octets, positive, from 159 random bits (of which all but the first seven are free). */
+/** Random octets are drawn in batches: one draw costs as much as a hundred serial numbers. */
+const pool = Buffer.alloc(20 * 128);
+let used = pool.length;
+
+/** A new serial number: 20 octets, positive, from 159 random bits (all free but that the first octet is not zero). */
 export function randomSerial(): string {
   for (;;) {
-    const octets = randomBytes(20);
+    if (used === pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    const octets = pool.subarray(used, (used += 20));
     octets[0] = (octets[0] as number) & 0x7f;
     if (octets[0] !== 0) return octets.toString('hex');
   }
