@@ -55,7 +55,11 @@ export const listBackups = defineOperation({
   installation: true,
   async run(_grant, _input, deps: SystemDeps) {
     const files = await readdir(deps.backupFolder).catch(() => []);
-    const names = files.filter((file) => file.endsWith('.backup')).toSorted().toReversed().slice(0, 1000);
+    const names = files
+      .filter((file) => file.endsWith('.backup'))
+      .toSorted()
+      .toReversed()
+      .slice(0, 1000);
     const backups = await Promise.all(
       names.map(async (file) => {
         const { size, mtimeMs } = await stat(join(deps.backupFolder, file));
@@ -81,7 +85,12 @@ export const getInfo = defineOperation({
   resource: () => 'system/info',
   effect: 'read',
   async run(_grant, _input, deps: SystemDeps) {
-    const output = { version: deps.version, installation_id: deps.installationId, store: deps.store.kind, node_version: process.version };
+    const output = {
+      version: deps.version,
+      installation_id: deps.installationId,
+      store: deps.store.kind,
+      node_version: process.version,
+    };
     return { output };
   },
 });

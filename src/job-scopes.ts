@@ -1,0 +1,17 @@
+import type { Jobs } from '#policy/judge.ts';
+
+/** What each background job may do: the policies of the system principals. A job that is not here may do nothing. */
+export const jobScopes: Jobs = {
+  'seal.rewrap': { operations: ['seal.rewrap_values', 'seal.delete_unused_keys'], resources: ['seal/keys'] },
+  'audit.write_checkpoint': { operations: ['audit.get_checkpoint'], resources: ['**'] },
+  'system.serve_tls': {
+    operations: [
+      'pki.get_authority',
+      'pki.create_authority',
+      'pki.get_role',
+      'pki.create_role',
+      'pki.issue_certificate',
+    ],
+    resources: ['pki/authorities/chancery-tls', 'pki/roles/chancery-tls'],
+  },
+};

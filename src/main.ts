@@ -1,0 +1,230 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { openAudit } from '#audit/audit.ts';
+import { linkEvents } from '#audit/chain.ts';
+import { createAuthenticate } from '#auth/authenticate.ts';
+import { bootstrapAdministrator } from '#auth/bootstrap.ts';
+import { authOperations } from '#auth/operations.ts';
+import { type Clock, systemClock } from '#core/clock.ts';
+import { createDispatch, type Dispatch } from '#core/dispatch.ts';
+import type { Engine } from '#core/engine.ts';
+import { bind, type BoundOperation } from '#core/operation.ts';
+import { createPki } from '#engines/pki/engine.ts';
+import { pkiMigrations } from '#engines/pki/migrations.ts';
+import { limitPrincipals } from '#http/gates.ts';
+import { createMetrics, type Metrics } from '#http/metrics.ts';
+import { readMetrics } from '#http/metrics-operation.ts';
+import { createHttpServer, type HttpServer } from '#http/server.ts';
+import { fileTls, type TlsProvider } from '#http/tls.ts';
+import { createAuthorize } from '#policy/authorize.ts';
+import { createPolicyBook } from '#policy/book.ts';
+import { policyOperations } from '#policy/operations.ts';
+import { openKeyring } from '#seal/keyring.ts';
+import { openRootKey } from '#seal/root-key.ts';
+import { createSeal } from '#seal/seal.ts';
+import { installationId } from '#seal/settings.ts';
+import { createIdempotencyLedger, tidyIdempotencyKeys } from '#storage/idempotency.ts';
+import { openStore } from '#storage/open.ts';
+import type { Store } from '#storage/store.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { startJobs } from './jobs.ts';
+import { jobScopes } from './job-scopes.ts';
+import { selfSignedTls } from './self-tls.ts';
+import { systemOperations } from './system/operations.ts';
+import { version } from './version.ts';
+
+/** Wires everything, and is the one place that knows every part. Nothing here decides anything. */
+
+export interface Chancery {
+  /** Where it listens. */
+  readonly url: string;
+  /** What an operator wants to know at start, a line each. */
+  readonly notices: readonly string[];
+  readonly operations: readonly BoundOperation[];
+  readonly dispatch: Dispatch;
+  /** Answers what is under way, finishes running jobs, closes the store. Twice is once. */
+  close(): Promise<void>;
+}
+
+export interface StartOptions {
+  readonly clock?: Clock;
+  readonly log?: Logger;
+}
+
+export async function start(config: Config, options: StartOptions = {}): Promise<Chancery> {
+  const { clock = systemClock, log = pino({ level: config.log.level }) } = options;
+  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  const store = await openStore({ url: storeUrl(config), linker: linkEvents, migrations: pkiMigrations, log });
+  try {
+    return await startOnStore(config, store, clock, log);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+function storeUrl({ storage }: Config): string {
+  return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
+}
+
+async function startOnStore(config: Config, store: Store, clock: Clock, log: Logger): Promise<Chancery> {
+  const { rootKey, made } = await openRootKey({ store, ...config.rootKey });
+  const keyring = await openKeyring({
+    store,
+    rootKey,
+    clock,
+    onFault: (err) => log.error({ err }, 'a data key could not be loaded'),
+  });
+  const bootstrapped = await bootstrapAdministrator(store, clock, config.data);
+  const metrics = createMetrics(version);
+  const policies = createPolicyBook(store);
+  const commit = store.commit.bind(store);
+  const authorize = createAuthorize({ store, commit, policies, jobs: jobScopes });
+  const dispatch = createDispatch({
+    clock,
+    commit,
+    authenticate: createAuthenticate({ store }),
+    authorize: limitPrincipals(authorize, config.principalRate),
+    idempotency: createIdempotencyLedger(store, clock),
+    observe: metrics.observe,
+  });
+
+  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.publicUrl, dispatch });
+  const seal = createSeal({ store, keyring, clock, columns: pki.sealedColumns, dispatch });
+  const installation = await installationId({ store, clock });
+  const audit = await openAudit({
+    store,
+    sealer: keyring,
+    clock,
+    dispatch,
+    installationId: installation,
+    dataFolder: config.data,
+    log,
+  });
+  const continuity = await audit.checkContinuity();
+  if (continuity)
+    log.error(
+      { finding: continuity },
+      'the audit log is not the continuation of the last checkpoint: was the store rolled back?',
+    );
+
+  const engines: readonly Engine[] = [pki, audit, seal];
+  const operations: BoundOperation[] = [
+    ...authOperations({ store, policies, namespacedTables: pkiTables }),
+    ...policyOperations({ store, policies, operations: () => operations }),
+    ...bind(systemOperations, {
+      store,
+      version,
+      installationId: installation,
+      backupFolder: join(config.data, 'backups'),
+    }),
+    ...bind([readMetrics], { metrics }),
+    ...engines.flatMap((engine) => engine.operations),
+  ];
+  const http = listenTo(config, { operations, engines, dispatch, store, clock, log, metrics });
+  const url = await http.listen();
+  const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), tidyJob(store, clock)], log);
+  const notices = [
+    `Chancery ${version} listens on ${url}; reference at ${url}/docs`,
+    ...(bootstrapped.created ? [`The administrator's token is in ${bootstrapped.tokenFile} (mode 0600).`] : []),
+    ...(made
+      ? [
+          `A root key was made in ${config.rootKey.file}. Keep a copy elsewhere: without it nothing sealed can be opened. In production give one from outside (docs/operations.md).`,
+        ]
+      : []),
+  ];
+  return { url, notices, operations, dispatch, close: once(() => shutDown(http, jobs, engines, store)) };
+}
+
+/** Tables of the engines with rows that belong to a namespace. */
+const pkiTables = ['pki_authorities', 'pki_roles', 'pki_certificates', 'pki_blocked_keys'];
+
+interface HttpParts {
+  readonly operations: readonly BoundOperation[];
+  readonly engines: readonly Engine[];
+  readonly dispatch: Dispatch;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+function listenTo(config: Config, parts: HttpParts): HttpServer {
+  const tls = tlsOf(config, parts);
+  return createHttpServer({
+    config: config.http,
+    operations: parts.operations,
+    dispatch: parts.dispatch,
+    publicRoutes: parts.engines.flatMap((engine) => engine.publicRoutes),
+    probes: { store: () => parts.store.ping() },
+    log: parts.log,
+    version,
+    metrics: parts.metrics,
+    ...(tls ? { tls } : {}),
+  });
+}
+
+function tlsOf(config: Config, { dispatch, operations, clock }: HttpParts): TlsProvider | undefined {
+  switch (config.tls.kind) {
+    case 'off':
+      return undefined;
+    case 'files':
+      return fileTls(config.tls);
+    case 'self': {
+      const hosts = [
+        ...new Set([new URL(config.publicUrl).hostname.replaceAll(/[[\]]/g, ''), 'localhost', '127.0.0.1']),
+      ];
+      return selfSignedTls({ dispatch, operations, clock, hosts, rootFile: join(config.data, 'tls-root.pem') });
+    }
+  }
+}
+
+function tidyJob(store: Store, clock: Clock) {
+  return {
+    name: 'storage.tidy_idempotency_keys',
+    schedule: '17 * * * *',
+    run: () => store.commit([tidyIdempotencyKeys(clock.now())]),
+  };
+}
+
+async function shutDown(
+  http: HttpServer,
+  jobs: { stop(): Promise<void> },
+  engines: readonly Engine[],
+  store: Store,
+): Promise<void> {
+  await http.close();
+  await jobs.stop();
+  for (const engine of engines) await engine.close();
+  await store.close();
+}
+
+function once(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => (running ??= run());
+}
+
+async function main(): Promise<void> {
+  const chancery = await start(loadConfig(process.env, process.cwd()));
+  for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      process.stdout.write(`${signal}: answering what is under way, then closing\n`);
+      chancery.close().then(
+        () => process.exit(0),
+        (error: unknown) => fail(error),
+      );
+    });
+  }
+}
+
+function fail(error: unknown): never {
+  const known = error instanceof Error ? error.message : String(error);
+  const hint =
+    error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? `\nhint: ${error.hint}` : '';
+  process.stderr.write(`chancery: error: ${known}${hint}\n`);
+  process.exit(error instanceof ConfigError ? 2 : 1);
+}
+
+if (import.meta.main) main().catch(fail);
