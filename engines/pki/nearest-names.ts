@@ -160,9 +160,11 @@ export function commonNamesOf(request: IssuanceRequest): string[] {
   return [...(request.commonName === undefined ? [] : [request.commonName]), ...(request.csr?.commonNames ?? [])];
 }
 
-/** A common name that passes beside these names; undefined when there is none. */
-export function likelyCommonName(rules: NameRules, names: readonly Identifier[]): string | undefined {
-  const short = names.find((name) => name.kind === 'dns' && name.value.length <= longestCommonName);
-  const any = short ?? names.find((name) => name.value.length <= longestCommonName);
-  return any?.value ?? rules.role.role.allowed_common_names[0];
+/** A common name that passes beside these names, that of a host where servers use it; undefined when there is none. */
+export function likelyCommonName({ role }: NameRules, names: readonly Identifier[]): string | undefined {
+  const fitting = names.filter(
+    (name) => name.value.length <= longestCommonName && !(role.serverAuth && name.kind === 'email'),
+  );
+  const name = fitting.find(({ kind }) => kind === 'dns') ?? fitting[0];
+  return name?.value ?? role.role.allowed_common_names[0];
 }

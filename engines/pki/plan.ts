@@ -131,39 +131,53 @@ interface NearestNames {
 }
 
 function nearestNames(rules: NameRules, request: IssuanceRequest, steps: string[]): NearestNames {
-  const { role } = rules.role;
   const { csr } = request;
   const own = repairNames(rules, request);
   const carried = csr === undefined ? { names: [], steps: [] } : repairNames(rules, csr);
   steps.push(...own.steps, ...carried.steps);
-  const csrStays = csr !== undefined && csrPasses(rules, csr);
-  let commonName = nearestCommonName(rules, request, steps);
-  const names = distinct([...own.names, ...carried.names, ...longCommonNames(rules, request)]);
-  if (lacksName(rules, names, commonName)) {
-    const name = likelyName(rules, request, role.require_common_name ? longestCommonName : Infinity);
-    if (name !== undefined) {
-      names.push(name);
-      // There is room for one name only, and it must be that of a host.
-      if (role.max_names === 1 && commonName !== undefined && !rules.role.commonNames.has(commonName))
-        commonName = undefined;
-      steps.push(`ask for a name that the role allows, such as ${name.value}`);
-    } else if (!rules.role.serverAuth && commonName === undefined && role.allowed_common_names[0] !== undefined) {
-      commonName = role.allowed_common_names[0];
-      steps.push(`ask for the common name ${shown(commonName)}`);
-    }
-  }
-  if (role.require_common_name && commonName === undefined) {
-    commonName = likelyCommonName(rules, names) ?? likelyName(rules, request, longestCommonName)?.value;
-    if (commonName !== undefined) steps.push(`give the common name ${shown(commonName)}`);
-  }
-  return fitNames(rules, csr, csrStays, names, commonName, steps);
+  const commonName = nearestCommonName(rules, request, steps);
+  const passing = hostsFirst([...own.names, ...carried.names, ...longCommonNames(rules, request)]);
+  const names = lacksName(rules, passing, commonName) ? withLikelyName(rules, request, passing, steps) : passing;
+  return fitNames(rules, csr, names, settleCommonName(rules, request, names, commonName, steps), steps);
+}
+
+function withLikelyName(
+  rules: NameRules,
+  request: IssuanceRequest,
+  names: readonly Identifier[],
+  steps: string[],
+): readonly Identifier[] {
+  const longest = rules.role.role.require_common_name ? longestCommonName : Infinity;
+  const name = likelyName(rules, request, longest);
+  if (name === undefined) return names;
+  steps.push(`ask for a name that the role allows, such as ${name.value}`);
+  return hostsFirst([...names, name]);
+}
+
+/** The common name beside these names: the one that passed, or one that is needed, or none. */
+function settleCommonName(
+  rules: NameRules,
+  request: IssuanceRequest,
+  names: readonly Identifier[],
+  passing: string | undefined,
+  steps: string[],
+): string | undefined {
+  const { role, serverAuth, commonNames } = rules.role;
+  // Where there is room for one name only, it must be that of a host.
+  const crowded = serverAuth && role.max_names === 1 && passing?.includes('@') === true && !commonNames.has(passing);
+  if (passing !== undefined && !crowded) return passing;
+  if (crowded) steps.push(`leave out the common name ${shown(passing)}`);
+  const lacking = names.length === 0 && !serverAuth;
+  if (!role.require_common_name && !lacking) return undefined;
+  const likely = likelyCommonName(rules, names) ?? likelyName(rules, request, longestCommonName)?.value;
+  if (likely !== undefined) steps.push(`ask for the common name ${shown(likely)}`);
+  return likely;
 }
 
 /** Cuts the names to the role's number, and spreads them over parameters and CSR. */
 function fitNames(
   rules: NameRules,
   csr: CsrRequest | undefined,
-  csrStays: boolean,
   names: readonly Identifier[],
   commonName: string | undefined,
   steps: string[],
@@ -173,14 +187,11 @@ function fitNames(
   const others = names.filter((name) => listed || name.value !== commonName);
   const room = role.role.max_names - (commonName === undefined || listed ? 0 : 1);
   if (others.length > room) steps.push(`split the names over certificates of at most ${role.role.max_names}`);
-  // Those of hosts first, because a certificate for servers needs one.
-  const kept = others
-    .toSorted((left, right) => Number(left.kind === 'email') - Number(right.kind === 'email'))
-    .slice(0, room);
+  const kept = others.slice(0, room);
   const asked = { ...byKind(kept), commonName };
   if (csr === undefined) return { asked, csr };
   const left = new Set([...kept.map((name) => name.value), commonName]);
-  if (csrStays && csrValues(rules, csr).every((value) => left.has(value))) return { asked, csr };
+  if (csrPasses(rules, csr) && csrValues(rules, csr).every((value) => left.has(value))) return { asked, csr };
   return { asked, csr: { ...csr, ...byKind([]), commonNames: [], unsupported: [] } };
 }
 
@@ -220,8 +231,10 @@ function lacksName(rules: NameRules, names: readonly Identifier[], commonName: s
   return names.length === 0 && commonName === undefined;
 }
 
-function distinct(names: readonly Identifier[]): Identifier[] {
-  return [...new Map(names.map((name) => [`${name.kind}:${name.value}`, name])).values()];
+/** Each once, e-mail addresses last, because a certificate for servers needs a name of a host. */
+function hostsFirst(names: readonly Identifier[]): readonly Identifier[] {
+  const distinct = [...new Map(names.map((name) => [`${name.kind}:${name.value}`, name])).values()];
+  return distinct.toSorted((left, right) => Number(left.kind === 'email') - Number(right.kind === 'email'));
 }
 
 function byKind(names: readonly Identifier[]): AskedNames {
