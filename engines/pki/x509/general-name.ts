@@ -49,7 +49,8 @@ export type GeneralNameInput =
   | { readonly kind: 'ip'; readonly bytes: Uint8Array }
   | { readonly kind: 'directory'; readonly name: { readonly der: Uint8Array } }
   | { readonly kind: 'upn'; readonly value: string }
-  | { readonly kind: 'other'; readonly typeId: string; readonly der: Uint8Array };
+  | { readonly kind: 'other'; readonly typeId: string; readonly der: Uint8Array }
+  | { readonly kind: 'x400' | 'edi_party'; readonly der: Uint8Array };
 
 const primitive = {
   email: contextPrimitive(1),
@@ -141,8 +142,10 @@ export function encodeGeneralName(name: GeneralNameInput): Buffer {
       return oid(name.value, primitive.registeredId);
     case 'upn':
       return encodeOtherName(oids.userPrincipalName, utf8String(name.value));
-    default:
+    case 'other':
       return encodeOtherName(name.typeId, name.der);
+    default:
+      return Buffer.from(name.der);
   }
 }
 

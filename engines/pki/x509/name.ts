@@ -143,12 +143,11 @@ function formatAttribute({ type, oid: dotted, value, valueTag }: NameAttribute):
 const invisible = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 function escapeValue(value: string): string {
-  return value
-    .replaceAll(/[\\",+;<>]/g, String.raw`\$&`)
-    .replace(/^[ #]/, String.raw`\$&`)
-    .replace(/ $/, (space, at: number) => (at === 0 ? space : String.raw`\ `))
-    .replaceAll(invisible, escapeOctets);
+  return value.replaceAll(special, String.raw`\$&`).replaceAll(invisible, escapeOctets);
 }
+
+/** RFC 4514 §2.4: what must be escaped anywhere, at the beginning, at the end. */
+const special = /[\\",+;<>]|^[ #]| $/g;
 
 /** The text with everything that cannot be seen, and the backslash, written as in RFC 4514: `\\0a`. */
 export function escapeInvisible(text: string): string {
@@ -181,7 +180,7 @@ export function nameKey(name: Name): string {
 }
 
 function attributeKey({ oid: dotted, value, valueTag }: NameAttribute): string {
-  const prepared = isTextTag(valueTag) ? prepareText(value) : value;
+  const prepared = isTextTag(valueTag) ? `"${prepareText(value)}` : value;
   return `${dotted}=${prepared.length}:${prepared};`;
 }
 
