@@ -306,6 +306,23 @@ test('a value that was sealed under the old key and stored after the pass is fou
   await assertAllOpen(store, keyring, 2);
 });
 
+test('the minute after a pass that found work looks again, and so does every later hour', async (context) => {
+  const { store, clock, keyring, deps } = await filled(context, 2);
+  const stragglers = [1, 2].map(() => keyring.seal(at('v/00001'), Buffer.from('secret of v/00001')));
+  await rotate(store, keyring, clock.now());
+  const job = rewrapJob(store, keyring, clock);
+  for (const [round, straggler] of stragglers.entries()) {
+    await job.run();
+    const where = { id: 'v/00001' };
+    await store.commit([{ kind: 'update', table: 'vaults', set: { secret: straggler }, where, expect: 1 }]);
+    clock.advance(60_000);
+    await job.run();
+    assert.deepEqual([...(await countByVersion(deps)).keys()], [2], `round ${round}`);
+    await job.run();
+    clock.advance(3_600_000);
+  }
+});
+
 test('another root key takes over all data keys in one commit; values stay, and the old root key opens nothing more', async (context) => {
   const { store, clock, keyring } = await filled(context, 3);
   const [from, to] = [newRootKey(), newRootKey()];
