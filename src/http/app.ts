@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
@@ -9,6 +10,7 @@ import { knownError, toProblem } from './problem.ts';
 import { sendError } from './reply.ts';
 import { requestIdOf } from './request.ts';
 import type { HttpSettings } from './settings.ts';
+import { closeInQuietMoment } from './shutdown.ts';
 
 /** Headers of a request together, in bytes. */
 const maxHeaderSize = 16_384;
@@ -53,6 +55,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     clientErrorHandler: answerBrokenRequest,
   }) as unknown as FastifyInstance;
   app.server.maxConnections = settings.maxConnections;
+  closeInQuietMoment(app);
   acceptJsonOnly(app);
   app.setErrorHandler((error, _request, reply) => options.refused(sendError(reply, error, log)));
   answerUnknown(app, options);
@@ -93,8 +96,9 @@ function answerUnknown(app: FastifyInstance, options: AppOptions): void {
 
 /** What Node's parser refuses never becomes a request; it is answered on the bare socket, and the connection ends. */
 function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
-  const answering = (socket as Socket & { readonly _httpMessage?: unknown })._httpMessage;
-  if (error.code === 'ECONNRESET' || !socket.writable || (answering !== undefined && answering !== null)) {
+  // The response of a request whose body is still coming, if there is one (Node's own handler looks at it as well).
+  const response = (socket as Socket & { readonly _httpMessage?: ServerResponse | null })._httpMessage;
+  if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
     socket.destroy();
     return;
   }
