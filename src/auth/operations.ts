@@ -1,5 +1,6 @@
 import { bind, type BoundOperation } from '#core/operation.ts';
 import type { AuthDeps } from './deps.ts';
+import { purgeExpired } from './housekeeping.ts';
 import { keyOperations } from './key-operations.ts';
 import { namespaceOperations } from './namespace-operations.ts';
 import { principalOperations } from './principal-operations.ts';
@@ -9,5 +10,8 @@ export type { AuthDeps } from './deps.ts';
 
 /** Who there is, and by what they are known: principals, keys, tokens, namespaces. */
 export function authOperations(deps: AuthDeps): BoundOperation[] {
-  return bind([...tokenOperations, ...principalOperations, ...keyOperations, ...namespaceOperations], deps);
+  return bind(
+    [...tokenOperations, ...principalOperations, ...keyOperations, ...namespaceOperations, purgeExpired],
+    deps,
+  );
 }

@@ -36,10 +36,11 @@ function segmentFault(kind: GlobKind, segment: string): string | undefined {
   if (segment.includes('**')) return 'has ** beside other characters: ** must be a whole segment';
   if (segment.includes('..') || segment === '.') return 'has a segment with . or .. in it';
   const allowed = kind === 'operation' ? operationSegment : resourceSegment;
-  if (allowed.test(segment)) return undefined;
+  if (allowed.test(segment) && (kind === 'operation' || segment.includes('*') || isNormalResource(segment)))
+    return undefined;
   return kind === 'operation'
     ? 'may hold a-z, 0-9, _, * and . between the two parts of an operation id'
-    : 'may hold a-z, 0-9, -, _, ., * and / between segments: resources have one spelling, in lower case and unescaped';
+    : 'may hold a-z, 0-9, and inside of segments - _ and ., beside *: resources have one spelling, lower case and unescaped';
 }
 
 /** A glob that can never match is refused: in an allow it is a puzzle, in a deny it is a hole. */
@@ -119,8 +120,8 @@ function matchSegments(glob: readonly (Segment | typeof anySegments)[], text: re
 }
 
 /**
- * Whether a resource is spelt in the one way that is judged: segments of `a-z 0-9 _ - .` beginning with a letter or a
- * digit and without `..`, or a lone `*` (a list), at most 16 of them and 512 characters. Anything else (upper case, an
+ * Whether a resource is spelt in the one way that is judged: segments of `a-z 0-9 _ - .` beginning and ending
+ * with a letter or a digit and without `..`, or a lone `*` (a list), at most 16 of them and 512 characters. Anything else (upper case, an
  * empty segment, a trailing slash, percent-encoding, control characters, other scripts) is refused before any rule is
  * looked at, so that no spelling can be judged as one thing and used as another (CVE-2025-5999, CVE-2026-3605).
  */
@@ -131,7 +132,8 @@ export function isNormalResource(resource: string): boolean {
   for (let index = 0; index < resource.length; index++) {
     const code = resource.charCodeAt(index);
     if (code === slash) {
-      if (previous === slash) return false;
+      // A segment ends with a letter or a digit, or is the lone star: `house.` is `house` to a resolver of names.
+      if (previous === slash || isInner(previous)) return false;
       segments++;
     } else if (code === star) {
       if (previous !== slash || (index + 1 < resource.length && resource.charCodeAt(index + 1) !== slash)) return false;
@@ -140,7 +142,7 @@ export function isNormalResource(resource: string): boolean {
     }
     previous = code;
   }
-  return previous !== slash && segments <= maxSegments;
+  return previous !== slash && !isInner(previous) && segments <= maxSegments;
 }
 
 const slash = 0x2f;

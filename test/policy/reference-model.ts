@@ -3,7 +3,8 @@ import type { Rule } from '#policy/rules.ts';
 
 /** The meaning of policies in few words, slow and obvious; `decide` must agree with it on every request. */
 
-const normal = /^(?!.*\.\.)(\*|[a-z0-9][a-z0-9._-]*)(\/(\*|[a-z0-9][a-z0-9._-]*))*$/;
+const segment = '(\\*|[a-z0-9]([a-z0-9._-]*[a-z0-9])?)';
+const normal = new RegExp(`^(?!.*\\.\\.)${segment}(/${segment})*$`);
 const expressions = new Map<string, RegExp>();
 
 function like(glob: string, separator: '.' | '/', text: string): boolean {
