@@ -5,6 +5,7 @@ import { after, before, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '#storage/postgres/connection.ts';
 import { arrayLiteral, toDollars } from '#storage/postgres/sql.ts';
+import { commitOrResolve, OutcomeUnknown } from '#storage/postgres/transaction.ts';
 import type { Store } from '#storage/store.ts';
 import { run } from '#test/postgres.ts';
 import { appError, event, insertThing, openThings, postgresBackend, things, verifyChain } from './support.ts';
@@ -134,7 +135,7 @@ test('what was acknowledged survives a crash of the server, and the same store g
         () => acknowledged.push(id),
         async (error: unknown) => {
           appError('unavailable')(error);
-          rejected.push(id);
+          if (!(error instanceof OutcomeUnknown)) rejected.push(id);
           await sleep(20);
         },
       );
@@ -158,6 +159,26 @@ test('what was acknowledged survives a crash of the server, and the same store g
     'what was rejected is not stored',
   );
   assert.deepEqual(new Set(await verifyChain(store)), stored);
+});
+
+test('of a transaction that a crash has undone, even its number, the outcome is known', async (context) => {
+  const url = await backend.newUrl();
+  const broken = await connect(url, 'write', log);
+  await broken.end();
+  const asking = await connect(url, 'write', log);
+  const connections = { connection: () => Promise.resolve(asking), discard: () => undefined };
+  const store = await opened(context, url);
+  await store.commit([insertThing('a')], [event('a')]);
+  const head = await store.first<{ seq: number; hash: Buffer }>('SELECT seq, hash FROM audit_events', []);
+  const [row] = await run(url, 'SELECT pg_current_xact_id()::text AS past');
+  const past = String(row?.['past']);
+  const future = String(Number(past) + 1_000_000);
+  await assert.rejects(commitOrResolve(connections, broken, { number: future, head }), /closed/);
+  // Another transaction has its number, and nothing of it is in the log.
+  const elsewhere = { seq: 1, hash: Buffer.alloc(32) };
+  await assert.rejects(commitOrResolve(connections, broken, { number: past, head: elsewhere }), /closed/);
+  await commitOrResolve(connections, broken, { number: past, head });
+  await asking.end();
 });
 
 test('while the server is away everything says unavailable, and afterwards works', async (context) => {

@@ -42,6 +42,11 @@ export function isUnreachable(error: unknown): boolean {
 /** What the driver says when a connection ends, cannot be made, or does not answer. */
 const socketError = /^(?:Connection terminated|Client (?:has encountered|was closed)|Query read timeout|timeout )/;
 
+/** What pg_xact_status says of a number that no transaction has had yet. */
+export function isFutureTransaction(error: unknown): boolean {
+  return sqlState(error) === '22023';
+}
+
 /** Whether the server told of an error and the connection lives on: the statement has no effect, for certain. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof DatabaseError && error.severity === 'ERROR';

@@ -102,7 +102,7 @@ async function writeQuickly(parts: WriterParts, client: Client, units: readonly 
   // In this order: after an error of a step, the end fails only because the transaction is aborted.
   if (steps.status === 'rejected') throw steps.reason;
   if (end.status === 'rejected') throw end.reason;
-  await commitOrResolve(parts, client, transaction);
+  await commitOrResolve(parts, client, { number: transaction, head: linked?.head });
 }
 
 /** One unit after the other; a unit that fails is undone alone, and its error put into `failed`. */
@@ -132,8 +132,9 @@ async function writeCarefully(
     await client.query('ROLLBACK');
     return;
   }
-  await finish(parts, client, head === before ? undefined : head, tablesOf(written));
-  await commitOrResolve(parts, client, transaction);
+  const moved = head === before ? undefined : head;
+  await finish(parts, client, moved, tablesOf(written));
+  await commitOrResolve(parts, client, { number: transaction, head: moved });
 }
 
 /** Sends all statements without waiting in between, then looks at every answer; throws the first error. */
