@@ -1,7 +1,7 @@
 import { parseIpRange } from './identifier/ip-address.ts';
 import { AppError } from '#core/errors.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
-import { encodeExtension } from '#pki/x509/extension.ts';
+import { encodeExtension, encodeRawExtension } from '#pki/x509/extension.ts';
 import type { NameConstraintsInput as EncodedConstraints, SubtreeInput } from '#pki/x509/name-extensions.ts';
 import { encodeName, type NameAttributeInput } from '#pki/x509/name.ts';
 import { oids } from '#pki/x509/oid.ts';
@@ -19,7 +19,8 @@ export interface AuthorityExtensions {
     readonly crlShard: number;
   };
   readonly maxPathLength?: number | undefined;
-  readonly nameConstraints?: NameConstraintsInput | undefined;
+  /** As it was asked for, or the value of the extension, DER, taken over from another certificate. */
+  readonly nameConstraints?: NameConstraintsInput | Buffer | undefined;
 }
 
 const anyPolicy = '2.5.29.32.0';
@@ -37,8 +38,7 @@ export function authorityExtensions(parts: AuthorityExtensions): Buffer[] {
       encodeExtension('certificate_policies', [{ oid: anyPolicy }]),
     );
   }
-  if (parts.nameConstraints)
-    extensions.push(encodeExtension('name_constraints', encodeConstraints(parts.nameConstraints)));
+  if (parts.nameConstraints) extensions.push(constraintsExtension(parts.nameConstraints));
   if (issuer) {
     extensions.push(
       crlExtension(issuer.urls, issuer.number, issuer.crlShard),
@@ -96,6 +96,11 @@ export function encodeSubject(fields: SubjectFields): Buffer {
       cause,
     });
   }
+}
+
+function constraintsExtension(constraints: NameConstraintsInput | Buffer): Buffer {
+  if (Buffer.isBuffer(constraints)) return encodeRawExtension(oids.nameConstraints, true, constraints);
+  return encodeExtension('name_constraints', encodeConstraints(constraints));
 }
 
 type Subtrees = NonNullable<NameConstraintsInput['permitted']>;

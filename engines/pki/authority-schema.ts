@@ -126,16 +126,7 @@ export const rotateAuthorityInput = z.strictObject({
 });
 export type RotateAuthorityInput = z.output<typeof rotateAuthorityInput>;
 
-export const retireAuthorityInput = z.strictObject({
-  name: authorityName,
-  issuer_number: z
-    .number()
-    .int()
-    .min(1)
-    .optional()
-    .describe('Retire one older issuer only; default: the whole authority'),
-});
-export type RetireAuthorityInput = z.output<typeof retireAuthorityInput>;
+export const retireAuthorityInput = z.strictObject({ name: authorityName });
 
 const issuerOutput = z.strictObject({
   number: z.number().int().describe('1, 2, 3 … in the order of rotation'),

@@ -102,7 +102,7 @@ export interface AuthorityCertificateOrder {
   readonly spki: Buffer;
   readonly validity: Validity;
   readonly maxPathLength: number | undefined;
-  readonly nameConstraints: NameConstraintsInput | undefined;
+  readonly nameConstraints: NameConstraintsInput | Buffer | undefined;
 }
 
 /** Who signs: the key itself (a root), or an issuer of ours. */

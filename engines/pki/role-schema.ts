@@ -81,11 +81,7 @@ const fields = {
     .refine((seconds) => seconds <= 86_400, 'at most 24h')
     .describe('How far validity begins before issuance, for clocks that are late; 0 to 24h'),
   max_names: z.number().int().min(1).max(1000).describe('Most names in one certificate, 1 to 1000'),
-  short_lived: z
-    .boolean()
-    .describe(
-      'Whether certificates of at most 7 days carry no CRL, OCSP and issuer addresses (RFC 9608, for closed systems)',
-    ),
+  short_lived: z.boolean().describe('Whether certificates of at most 7 days carry no CRL, OCSP and issuer addresses'),
   web_pki: z
     .boolean()
     .describe(

@@ -1,7 +1,18 @@
 import { authorityOperations } from './authorities.ts';
+import { importOperations } from './import.ts';
 import { inventoryOperations } from './inventory.ts';
 import { issueOperations } from './issue.ts';
 import { roleOperations } from './roles.ts';
+import { rotationOperations } from './rotation.ts';
+import { signingOperations } from './signing.ts';
 
 /** Every operation of the PKI engine. */
-export const pkiOperations = [...authorityOperations, ...roleOperations, ...issueOperations, ...inventoryOperations];
+export const pkiOperations = [
+  ...authorityOperations,
+  ...importOperations,
+  ...signingOperations,
+  ...rotationOperations,
+  ...roleOperations,
+  ...issueOperations,
+  ...inventoryOperations,
+];
