@@ -1,6 +1,7 @@
 import { DerReader, readDer } from '#pki/asn1/reader.ts';
 import { tag } from '#pki/asn1/tag.ts';
 import { element, enumerated, generalizedTime, sequence, time, unsignedInteger } from '#pki/asn1/writer.ts';
+import { unknownCritical } from './critical-extensions.ts';
 import { encodeRawExtension, type Extension, type Extensions, readExtensions } from './extension.ts';
 import { type GeneralName, readGeneralNames } from './general-name.ts';
 import { oids } from './oid.ts';
@@ -96,6 +97,7 @@ export function readCrlEntry(reader: DerReader): RevokedCertificate {
 }
 
 const none: readonly string[] = [];
+const understood: ReadonlySet<string> = new Set([oids.reasonCode, oids.invalidityDate, oids.certificateIssuer]);
 
 function readEntryFields(reader: DerReader): RevokedCertificate {
   const serialNumber = formatSerial(reader.readInteger());
@@ -112,12 +114,11 @@ interface EntryExtensions {
 }
 
 function readEntryExtensions(extensions: Extensions): EntryExtensions {
-  const found: EntryExtensions = { unknownCritical: none };
+  const found: EntryExtensions = { unknownCritical: unknownCritical(extensions, understood) };
   for (const extension of extensions.values()) {
     if (extension.oid === oids.reasonCode) found.reason = readValue(extension, readReason);
     else if (extension.oid === oids.invalidityDate) found.invalidityDate = readValue(extension, readDate);
     else if (extension.oid === oids.certificateIssuer) found.certificateIssuer = readValue(extension, readNames);
-    else if (extension.critical) found.unknownCritical = [...found.unknownCritical, extension.oid];
   }
   return found;
 }
