@@ -14,7 +14,13 @@ if (files.length === 0) {
 
 const runner = spawn(
   process.execPath,
-  ['--test', `--test-concurrency=${availableParallelism()}`, '--test-timeout=600000', '--disable-warning=ExperimentalWarning', ...files],
+  [
+    '--test',
+    `--test-concurrency=${availableParallelism()}`,
+    '--test-timeout=600000',
+    '--disable-warning=ExperimentalWarning',
+    ...files,
+  ],
   { stdio: 'inherit' },
 );
 runner.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));

@@ -9,6 +9,7 @@ import { authOperations } from '#auth/operations.ts';
 import { type Clock, systemClock } from '#core/clock.ts';
 import { createDispatch, type Dispatch } from '#core/dispatch.ts';
 import type { Engine } from '#core/engine.ts';
+import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
 import { createPki } from '#engines/pki/engine.ts';
 import { pkiMigrations } from '#engines/pki/migrations.ts';
@@ -111,8 +112,8 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
 
   const engines: readonly Engine[] = [pki, audit, seal];
   const operations: BoundOperation[] = [
-    ...authOperations({ store, policies, namespacedTables: pkiTables }),
-    ...policyOperations({ store, policies, operations: () => operations }),
+    ...bind(authOperations, { store, policies, namespacedTables: pkiTables }),
+    ...bind(policyOperations, { store, policies, operations: () => operations }),
     ...bind(systemOperations, {
       store,
       version,
@@ -205,26 +206,23 @@ function once(run: () => Promise<void>): () => Promise<void> {
   return () => (running ??= run());
 }
 
-async function main(): Promise<void> {
+/** Runs the server until a signal ends it; resolves to the exit code. */
+export async function runServer(): Promise<number> {
   const chancery = await start(loadConfig(process.env, process.cwd()));
   for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      process.stdout.write(`${signal}: answering what is under way, then closing\n`);
-      chancery.close().then(
-        () => process.exit(0),
-        (error: unknown) => fail(error),
-      );
-    });
-  }
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
+  });
+  process.stdout.write(`${signal}: answering what is under way, then closing\n`);
+  await chancery.close();
+  return 0;
 }
 
-function fail(error: unknown): never {
-  const known = error instanceof Error ? error.message : String(error);
-  const hint =
-    error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? `\nhint: ${error.hint}` : '';
-  process.stderr.write(`chancery: error: ${known}${hint}\n`);
-  process.exit(error instanceof ConfigError ? 2 : 1);
+function explain(error: unknown): number {
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = error instanceof AppError && error.hint !== undefined ? `\nhint: ${error.hint}` : '';
+  process.stderr.write(`chancery: error: ${message}${hint}\n`);
+  return error instanceof ConfigError ? 2 : 1;
 }
 
-if (import.meta.main) main().catch(fail);
+if (import.meta.main) process.exit(await runServer().catch(explain));

@@ -1,4 +1,4 @@
-import { bind, type BoundOperation } from '#core/operation.ts';
+import type { AnyOperation } from '#core/operation.ts';
 import type { AuthDeps } from './deps.ts';
 import { purgeExpired } from './housekeeping.ts';
 import { keyOperations } from './key-operations.ts';
@@ -9,9 +9,10 @@ import { tokenOperations } from './token-operations.ts';
 export type { AuthDeps } from './deps.ts';
 
 /** Who there is, and by what they are known: principals, keys, tokens, namespaces. */
-export function authOperations(deps: AuthDeps): BoundOperation[] {
-  return bind(
-    [...tokenOperations, ...principalOperations, ...keyOperations, ...namespaceOperations, purgeExpired],
-    deps,
-  );
-}
+export const authOperations: readonly AnyOperation<AuthDeps>[] = [
+  ...tokenOperations,
+  ...principalOperations,
+  ...keyOperations,
+  ...namespaceOperations,
+  purgeExpired,
+];

@@ -1,4 +1,4 @@
-import { bind, type BoundOperation } from '#core/operation.ts';
+import type { AnyOperation } from '#core/operation.ts';
 import { approveRequest, getApproval, listApprovals, rejectRequest } from './approval-operations.ts';
 import {
   createPolicy,
@@ -13,7 +13,15 @@ import { testPolicy } from './test-operation.ts';
 export type { PolicyDeps } from './policy-operations.ts';
 
 /** What principals may do, and requests that wait for somebody else. */
-export function policyOperations(deps: PolicyDeps): BoundOperation[] {
-  const policies = [createPolicy, putPolicy, listPolicies, getPolicy, deletePolicy, testPolicy];
-  return bind([...policies, listApprovals, getApproval, approveRequest, rejectRequest], deps);
-}
+export const policyOperations: readonly AnyOperation<PolicyDeps>[] = [
+  createPolicy,
+  putPolicy,
+  listPolicies,
+  getPolicy,
+  deletePolicy,
+  testPolicy,
+  listApprovals,
+  getApproval,
+  approveRequest,
+  rejectRequest,
+];

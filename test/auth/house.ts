@@ -55,6 +55,10 @@ export interface HouseOptions {
   /** Changes the steps of dispatch, to break them. */
   readonly breaking?: (deps: DispatchDeps) => DispatchDeps;
   readonly wrapStore?: (store: Store) => Store;
+  /** Another store than a new file of SQLite. */
+  readonly open?: () => Promise<Store>;
+  /** The administrator's key of a store that is not new. */
+  readonly admin?: string;
 }
 
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -86,12 +90,12 @@ export function testClock(start = Date.UTC(2026, 10, 21, 10)) {
 
 export async function openHouse(context: TestContext, options: HouseOptions = {}): Promise<House> {
   const folder = temporaryFolder(context);
-  const opened = await openStore(folder);
+  const opened = await (options.open?.() ?? openStore(folder));
   context.after(() => opened.close());
   const store = options.wrapStore?.(opened) ?? opened;
   const clock = testClock();
   await bootstrapAdministrator(opened, clock, folder);
-  const admin = readFileSync(join(folder, 'admin.token'), 'utf8').trim();
+  const admin = options.admin ?? readFileSync(join(folder, 'admin.token'), 'utf8').trim();
 
   let limits: Limits | undefined;
   const mint = defineOperation({
@@ -127,8 +131,8 @@ export async function openHouse(context: TestContext, options: HouseOptions = {}
 
   const policies = createPolicyBook(store);
   const operations: BoundOperation[] = [
-    ...authOperations({ store, policies, namespacedTables: ['idempotency_keys'] }),
-    ...policyOperations({ store, policies, operations: () => operations }),
+    ...bind(authOperations, { store, policies, namespacedTables: ['idempotency_keys'] }),
+    ...bind(policyOperations, { store, policies, operations: () => operations }),
     ...bind([mint, look], {}),
   ];
   const deps: DispatchDeps = {

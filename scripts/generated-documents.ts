@@ -1,0 +1,21 @@
+import { toManifest } from '#cli/manifest.ts';
+import { renderCliReference } from '#cli/reference.ts';
+import { allOperations } from '#chancery/operations.ts';
+import { describeApi } from '#http/openapi.ts';
+import manifest from '../package.json' with { type: 'json' };
+import { renderConfiguration } from './configuration-page.ts';
+import type { GeneratedDocument } from './generate.ts';
+
+/** Every generated file of the repository. What else is made from the code gets a line here. */
+export const documents: readonly GeneratedDocument[] = [
+  { file: 'docs/configuration.md', render: renderConfiguration },
+  { file: 'src/cli/operations.json', render: () => toManifest(allOperations) },
+  { file: 'docs/generated/cli.md', render: () => renderCliReference(allOperations) },
+  {
+    file: 'docs/generated/openapi.json',
+    render: () => {
+      const api = describeApi({ version: manifest.version, operations: allOperations, publicRoutes: [] });
+      return `${JSON.stringify(api, null, 2)}\n`;
+    },
+  },
+];

@@ -1,0 +1,23 @@
+import { readFileSync } from 'node:fs';
+import { runCli } from '#cli/main.ts';
+import { fromManifest } from '#cli/manifest.ts';
+import { version } from './version.ts';
+
+/** The CLI. It reads the operations from a generated file, so that it starts without loading the server. */
+const operations = fromManifest(readFileSync(new URL('./cli/operations.json', import.meta.url), 'utf8'));
+
+process.exitCode = await runCli({
+  operations,
+  argv: process.argv.slice(2),
+  env: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  version,
+  localCommands: {
+    server: {
+      summary: 'Run, restore or verify a server on this machine',
+      run: async (context) => (await import('./server-command.ts')).runServerCommand(context),
+    },
+  },
+});

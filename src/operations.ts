@@ -1,0 +1,19 @@
+import { auditOperations } from '#audit/operations.ts';
+import { authOperations } from '#auth/operations.ts';
+import type { AnyOperation } from '#core/operation.ts';
+import { pkiOperations } from '#engines/pki/operations/all.ts';
+import { readMetrics } from '#http/metrics-operation.ts';
+import { policyOperations } from '#policy/operations.ts';
+import { sealOperations } from '#seal/operations.ts';
+import { systemOperations } from './system/operations.ts';
+
+/** Every operation there is, as definitions: for what is generated from them. To run them, main.ts gives them what they need. */
+export const allOperations: readonly AnyOperation<never>[] = [
+  ...authOperations,
+  ...policyOperations,
+  ...pkiOperations,
+  ...auditOperations,
+  ...sealOperations,
+  ...systemOperations,
+  readMetrics,
+];
