@@ -6,7 +6,7 @@ import { createCache } from '#storage/cache.ts';
 import type { CredentialRow, PrincipalRow } from '#storage/core-tables.ts';
 import type { Store } from '#storage/store.ts';
 import { type Chain, chainOfSecret, endOfChain, isRevoked } from './chain.ts';
-import { hashSecret, isSecretForm } from './secret.ts';
+import { hasChecksum, hashSecret, isSecretForm } from './secret.ts';
 
 export interface AuthenticateDeps {
   readonly store: Store;
@@ -35,7 +35,7 @@ export function createAuthenticate({ store }: AuthenticateDeps): DispatchDeps['a
     if (!isSecretForm(credentials.token)) throw badToken();
     const digest = hashSecret(credentials.token);
     const key = digest.toString('hex');
-    const found = live.peek(key) ?? (await live.get(key));
+    const found = live.peek(key) ?? (hasChecksum(credentials.token) ? await live.get(key) : undefined);
     if (found === undefined || !timingSafeEqual(found.hash, digest)) throw badToken();
     const { expiresAt } = found.principal;
     if (expiresAt !== undefined && expiresAt <= now) throw badToken();
