@@ -22,14 +22,19 @@ export function readExtensions(reader: DerReader): Extensions {
   const extensions = new Map<string, Extension>();
   reader.readSequenceOf(() => {
     const start = reader.offset;
-    const extension = reader.readSequence(readExtension);
+    const extension = readExtension(reader);
     if (extensions.has(extension.oid)) reader.fail(`the extension ${extension.oid} stands twice`, start);
     extensions.set(extension.oid, extension);
   });
   return extensions;
 }
 
-function readExtension(reader: DerReader): Extension {
+/** Reads one Extension. */
+export function readExtension(reader: DerReader): Extension {
+  return reader.readSequence(readExtensionFields);
+}
+
+function readExtensionFields(reader: DerReader): Extension {
   return { oid: reader.readOid(), critical: reader.readDefaultFalse(), value: reader.readOctetString() };
 }
 

@@ -3,7 +3,7 @@ import { contextConstructed, tag } from '#pki/asn1/tag.ts';
 import { timeLength, writeTime } from '#pki/asn1/time.ts';
 import { headerLength, writeHeader } from '#pki/asn1/writer.ts';
 import { version3 } from './certificate.ts';
-import { type ExtensionKind, extensionKindOf, readExtensions } from './extension.ts';
+import { type ExtensionKind, extensionKindOf, readExtension } from './extension.ts';
 import { serialOctets } from './serial.ts';
 
 /** What all certificates of a role and an issuer have in common. */
@@ -28,7 +28,7 @@ export interface RenderFields {
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
   /** Complete Extensions, DER, for the kinds that the template left open; absent ones are left out. */
-  readonly extensions: Readonly<Partial<Record<ExtensionKind, Uint8Array>>>;
+  readonly extensions: Readonly<Partial<Record<ExtensionKind, Uint8Array | undefined>>>;
 }
 
 /** Writes TBSCertificates that differ in a few fields only: equal to `encodeTbsCertificate`, with one allocation. */
@@ -69,10 +69,8 @@ function refuseRepeated(extensions: TemplateParts['extensions']): void {
 }
 
 function kindOf(extension: Uint8Array): string {
-  const list = Buffer.concat([Buffer.alloc(headerLength(extension.length)), extension]);
-  writeHeader(list, 0, tag.sequence, extension.length);
-  const [dotted = ''] = readDer(list, list.length, readExtensions).keys();
-  return extensionKindOf(dotted) ?? dotted;
+  const { oid } = readDer(extension, extension.length, readExtension);
+  return extensionKindOf(oid) ?? oid;
 }
 
 function render(beforeValidity: Buffer, segments: readonly Segment[], fields: RenderFields): Buffer {
