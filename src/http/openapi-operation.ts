@@ -2,8 +2,22 @@ import { type ErrorCode, errorCodes } from '#core/errors.ts';
 import type { BoundOperation } from '#core/operation.ts';
 import type { Components, Json, JsonObject } from './openapi-schema.ts';
 
-/** What of an operation is described; its run function is nobody's business here. */
-export type DescribedOperation = Omit<BoundOperation, 'run'>;
+/** What of an operation is described; the bound and the unbound form both fit. */
+export type DescribedOperation = Pick<
+  BoundOperation,
+  | 'id'
+  | 'title'
+  | 'summary'
+  | 'input'
+  | 'output'
+  | 'http'
+  | 'cli'
+  | 'effect'
+  | 'idempotent'
+  | 'openWorld'
+  | 'installation'
+  | 'sensitive'
+>;
 
 export function areaOf(operation: Pick<DescribedOperation, 'id'>): string {
   return operation.id.split('.', 1)[0] ?? '';
