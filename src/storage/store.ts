@@ -12,7 +12,9 @@ import type { Change } from '#core/change.ts';
  *
  * What callers may rely on:
  * - When `commit` resolves, the unit is durable (survives kill -9 and power loss) and visible to every later read.
- * - When it rejects, nothing of the unit is stored. A failed unit never takes other units of its batch with it.
+ * - When it rejects, nothing of the unit is stored. A failed unit never takes other units of its batch with it. (One
+ *   exception, which says so itself: `unavailable` when PostgreSQL went away during the commit and stayed away, so that
+ *   the outcome could not be learnt.)
  * - Units of one process are applied in the order of their `commit` calls.
  * - A guard that is not met rejects with the guard's own error, or `conflict`. A full disk rejects with `storage_full`,
  *   a store that cannot be reached with `unavailable`.

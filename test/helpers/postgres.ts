@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -57,12 +57,16 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const binaries = findBinaries(wanted);
   const cluster = await initCluster(binaries);
   let running = await launch(binaries, cluster, options.settings ?? {});
-  process.once('exit', () => running.kill('SIGQUIT'));
+  let release = guard(running, cluster);
   const url = (database = 'postgres') =>
     `postgres://postgres:${cluster.password}@127.0.0.1:${cluster.port}/${database}`;
-  const pause = (mode: StopMode = 'fast') => halt(running, mode);
+  const pause = async (mode: StopMode = 'fast') => {
+    await halt(running, mode);
+    release();
+  };
   const start = async () => {
     running = await launch(binaries, cluster, options.settings ?? {});
+    release = guard(running, cluster);
   };
   let databases = 0;
   return {
@@ -212,6 +216,22 @@ async function halt(child: ChildProcess, mode: StopMode): Promise<void> {
   const exited = once(child, 'exit');
   child.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
   await exited;
+}
+
+/**
+ * Stops the server and removes its folder when the test process ends without doing so, however it ends: a shell waits at
+ * a pipe that only this process holds open. The function that is returned sends it away.
+ */
+function guard(server: ChildProcess, cluster: Cluster): () => void {
+  const script = `read line || { kill -QUIT $0; while kill -0 $0; do sleep 0.1; done; rm -rf "$1"; }`;
+  const shell = spawn('sh', ['-c', script, String(server.pid), cluster.folder], {
+    ...cluster.owner,
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  shell.unref();
+  (shell.stdin as Socket).unref();
+  return () => shell.stdin.end('done\n');
 }
 
 /** Runs one statement on its own connection. */

@@ -31,7 +31,7 @@ const maxTries = 3;
 
 /**
  * Writes a batch in one transaction. First quickly, with the rows of all units joined per table; when anything of that
- * fails, carefully, each unit behind a savepoint. Settles every unit.
+ * fails, carefully, in parts behind savepoints. Settles every unit.
  *
  * The row of the audit head is locked first, so batches of all nodes follow each other: the chain has no fork, no two
  * batches wait for each other, and a guard sees what was committed before it.
@@ -91,21 +91,39 @@ async function rollBack(parts: WriterParts, client: Client): Promise<boolean> {
 
 /** All units at once. Throws when any of them fails. */
 async function writeQuickly(parts: WriterParts, client: Client, units: readonly Unit[]): Promise<void> {
-  const { head, transaction } = await begin(parts, client);
-  const events = units.flatMap((unit) => unit.events);
-  const linked = events.length === 0 ? undefined : parts.linker(head, events);
-  const all = [...units.flatMap((unit) => unit.changes), ...(linked?.rows ?? []).map(auditInsert)];
-  const [steps, end] = await Promise.allSettled([
-    runSteps(parts, client, units.length === 1 ? singleSteps(all) : planSteps(all)),
-    finish(parts, client, linked?.head, tablesOf(units)),
+  const { head: before, transaction } = await begin(parts, client);
+  const { steps, head } = prepare(parts, units, before);
+  const [written, ended] = await Promise.allSettled([
+    runSteps(parts, client, steps),
+    finish(parts, client, head, tablesOf(units)),
   ]);
   // In this order: after an error of a step, the end fails only because the transaction is aborted.
-  if (steps.status === 'rejected') throw steps.reason;
-  if (end.status === 'rejected') throw end.reason;
-  await commitOrResolve(parts, client, { number: transaction, head: linked?.head });
+  if (written.status === 'rejected') throw written.reason;
+  if (ended.status === 'rejected') throw ended.reason;
+  await commitOrResolve(parts, client, { number: transaction, head });
 }
 
-/** One unit after the other; a unit that fails is undone alone, and its error put into `failed`. */
+/** The statements of units, and where they leave the audit chain; undefined when they leave it as it is. */
+function prepare(
+  parts: WriterParts,
+  units: readonly Unit[],
+  before: ChainHead,
+): { steps: Step[]; head: ChainHead | undefined } {
+  const events = units.flatMap((unit) => unit.events);
+  const linked = events.length === 0 ? undefined : parts.linker(before, events);
+  const changes = [...units.flatMap((unit) => unit.changes), ...(linked?.rows ?? []).map(auditInsert)];
+  return { steps: units.length === 1 ? singleSteps(changes) : planSteps(changes), head: linked?.head };
+}
+
+/** How far a careful batch has come. */
+interface Progress {
+  head: ChainHead;
+  /** What is to be sent next, before anything else: it keeps or undoes what was tried last. */
+  reset: 'SAVEPOINT unit' | 'RELEASE SAVEPOINT unit; SAVEPOINT unit' | 'ROLLBACK TO SAVEPOINT unit';
+  readonly failed: Map<Unit, unknown>;
+}
+
+/** Units in parts, each behind a savepoint; what fails is divided further, until single units are left to blame. */
 async function writeCarefully(
   parts: WriterParts,
   client: Client,
@@ -113,28 +131,55 @@ async function writeCarefully(
   failed: Map<Unit, unknown>,
 ): Promise<void> {
   const { head: before, transaction } = await begin(parts, client);
-  let head = before;
-  for (const unit of units) {
-    await client.query('SAVEPOINT unit');
-    try {
-      const linked = unit.events.length === 0 ? undefined : parts.linker(head, unit.events);
-      await runSteps(parts, client, singleSteps([...unit.changes, ...(linked?.rows ?? []).map(auditInsert)]));
-      await client.query('RELEASE SAVEPOINT unit');
-      head = linked?.head ?? head;
-    } catch (error) {
-      if (isUnreachable(error) || isLostRace(error)) throw error;
-      await client.query('ROLLBACK TO SAVEPOINT unit');
-      failed.set(unit, toStoreError(error));
-    }
-  }
+  const progress: Progress = { head: before, reset: 'SAVEPOINT unit', failed };
+  await writeParts(parts, client, units, progress);
+  await client.query(progress.reset);
   const written = units.filter((unit) => !failed.has(unit));
   if (written.length === 0) {
     await client.query('ROLLBACK');
     return;
   }
-  const moved = head === before ? undefined : head;
-  await finish(parts, client, moved, tablesOf(written));
-  await commitOrResolve(parts, client, { number: transaction, head: moved });
+  const head = progress.head === before ? undefined : progress.head;
+  await finish(parts, client, head, tablesOf(written));
+  await commitOrResolve(parts, client, { number: transaction, head });
+}
+
+/** Into how many parts units are divided that failed together. */
+const division = 8;
+
+async function writeParts(
+  parts: WriterParts,
+  client: Client,
+  units: readonly Unit[],
+  progress: Progress,
+): Promise<void> {
+  const size = Math.ceil(units.length / division);
+  for (let start = 0; start < units.length; start += size) {
+    const part = units.slice(start, start + size);
+    try {
+      await writePart(parts, client, part, progress);
+    } catch (error) {
+      if (isUnreachable(error) || isLostRace(error)) throw error;
+      if (part.length > 1) await writeParts(parts, client, part, progress);
+      else progress.failed.set(part[0] as Unit, toStoreError(error));
+    }
+  }
+}
+
+async function writePart(
+  parts: WriterParts,
+  client: Client,
+  units: readonly Unit[],
+  progress: Progress,
+): Promise<void> {
+  const { steps, head } = prepare(parts, units, progress.head);
+  const reset = client.query(progress.reset);
+  progress.reset = 'ROLLBACK TO SAVEPOINT unit';
+  const [ready, written] = await Promise.allSettled([reset, runSteps(parts, client, steps)]);
+  if (ready.status === 'rejected') throw ready.reason;
+  if (written.status === 'rejected') throw written.reason;
+  progress.reset = 'RELEASE SAVEPOINT unit; SAVEPOINT unit';
+  progress.head = head ?? progress.head;
 }
 
 /** Sends all statements without waiting in between, then looks at every answer; throws the first error. */

@@ -1,6 +1,5 @@
 import { constants, DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { SchemaConnection } from '#storage/migrate.ts';
-import type { Parameter } from '#storage/store.ts';
 
 /** Opens a file with the settings that hold for every connection of ours. */
 export function openFile(file: string): DatabaseSync {
@@ -96,6 +95,3 @@ export function createReadPreparer(database: DatabaseSync): (text: string) => St
     }
   };
 }
-
-/** What node:sqlite returns for a cell, as the contract of the store has it. */
-export type Cells = Record<string, Parameter>;
