@@ -48,7 +48,13 @@ export const certificateFormat = z
 export const issueCertificateInput = z.strictObject({
   ...request,
   format: certificateFormat.default('pem'),
-  password: z.string().min(8).max(128).optional().describe('Password of the PKCS#12 file; only with format pkcs12'),
+  password: z
+    .string()
+    .min(8)
+    .max(128)
+    .regex(/^[\x20-\x7e]+$/, 'printable ASCII: other characters are not opened by every reader of PKCS#12')
+    .optional()
+    .describe('Password of the PKCS#12 file; only with format pkcs12'),
 });
 export type IssueCertificateInput = z.output<typeof issueCertificateInput>;
 
