@@ -1,9 +1,11 @@
+import { purgeJob } from '#auth/housekeeping.ts';
 import type { Jobs } from '#policy/judge.ts';
 
 /** What each background job may do: the policies of the system principals. A job that is not here may do nothing. */
 export const jobScopes: Jobs = {
+  [purgeJob.name]: purgeJob.scope,
   'seal.rewrap': { operations: ['seal.rewrap_values', 'seal.delete_unused_keys'], resources: ['seal/keys'] },
-  'audit.write_checkpoint': { operations: ['audit.get_checkpoint'], resources: ['**'] },
+  'audit.write_checkpoint': { operations: ['audit.get_checkpoint'], resources: ['audit/checkpoint'] },
   'system.serve_tls': {
     operations: [
       'pki.get_authority',

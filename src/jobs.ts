@@ -1,4 +1,4 @@
-import cron from 'node-cron';
+import { schedule } from 'node-cron';
 import type { Logger } from 'pino';
 import type { Job } from '#core/engine.ts';
 
@@ -19,10 +19,10 @@ export function startJobs(jobs: readonly Job[], log: Logger): RunningJobs {
     running.set(job.name, attempt);
     await attempt;
   };
-  const tasks = jobs.map((job) => cron.schedule(job.schedule, () => run(job), { name: job.name }));
+  const tasks = jobs.map((job) => schedule(job.schedule, () => run(job), { name: job.name }));
   return {
     async stop() {
-      await Promise.all(tasks.map((task) => task.destroy()));
+      for (const task of tasks) await task.destroy();
       await Promise.all(running.values());
     },
   };

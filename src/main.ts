@@ -5,12 +5,14 @@ import { openAudit } from '#audit/audit.ts';
 import { linkEvents } from '#audit/chain.ts';
 import { createAuthenticate } from '#auth/authenticate.ts';
 import { bootstrapAdministrator } from '#auth/bootstrap.ts';
+import { purgeJob } from '#auth/housekeeping.ts';
 import { authOperations } from '#auth/operations.ts';
 import { type Clock, systemClock } from '#core/clock.ts';
 import { createDispatch, type Dispatch } from '#core/dispatch.ts';
-import type { Engine } from '#core/engine.ts';
+import type { Engine, Job } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
+import { createSystemCaller, type SystemCaller } from '#core/system-call.ts';
 import { createPki } from '#engines/pki/engine.ts';
 import { pkiMigrations } from '#engines/pki/migrations.ts';
 import { limitPrincipals } from '#http/gates.ts';
@@ -125,7 +127,9 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   ];
   const http = listenTo(config, { operations, engines, dispatch, store, clock, log, metrics });
   const url = await http.listen();
-  const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), tidyJob(store, clock)], log);
+  const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
+  const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
+  await Promise.all(audit.jobs.map((job) => job.run()));
   const notices = [
     `Chancery ${version} listens on ${url}; reference at ${url}/docs`,
     ...(bootstrapped.created ? [`The administrator's token is in ${bootstrapped.tokenFile} (mode 0600).`] : []),
@@ -181,7 +185,11 @@ function tlsOf(config: Config, { dispatch, operations, clock }: HttpParts): TlsP
   }
 }
 
-function tidyJob(store: Store, clock: Clock) {
+function purgeTask(call: SystemCaller): Job {
+  return { ...purgeJob, run: () => call<void>(purgeJob.name, {}) };
+}
+
+function tidyJob(store: Store, clock: Clock): Job {
   return {
     name: 'storage.tidy_idempotency_keys',
     schedule: '17 * * * *',
@@ -208,7 +216,10 @@ function once(run: () => Promise<void>): () => Promise<void> {
 
 /** Runs the server until a signal ends it; resolves to the exit code. */
 export async function runServer(): Promise<number> {
-  const chancery = await start(loadConfig(process.env, process.cwd()));
+  const config = loadConfig(process.env, process.cwd());
+  // What is not in the environment any more is not inherited, dumped or shown by anything that comes later.
+  delete process.env['CHANCERY_ROOT_KEY'];
+  const chancery = await start(config);
   for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));

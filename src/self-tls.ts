@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import type { Clock } from '#core/clock.ts';
 import type { Dispatch } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
-import { newId } from '#core/ids.ts';
 import type { BoundOperation } from '#core/operation.ts';
+import { createSystemCaller } from '#core/system-call.ts';
 import type { TlsProvider } from '#http/tls.ts';
 
 /** Both the authority and the role that `CHANCERY_TLS=self` makes. */
@@ -23,21 +23,7 @@ export interface SelfTlsOptions {
 
 /** The server's own certificate from an authority of its own, made on first start and renewed at half of its life. */
 export function selfSignedTls(options: SelfTlsOptions): TlsProvider {
-  const call = async <Output>(id: string, input: object): Promise<Output> => {
-    const operation = options.operations.find((candidate) => candidate.id === id);
-    if (!operation) throw new Error(`no operation ${id}`);
-    const credentials = { kind: 'system', job: 'system.serve_tls', namespace: 'root' } as const;
-    const requestId = newId('req', options.clock.now());
-    const reply = await options.dispatch({
-      operation,
-      input,
-      credentials,
-      transport: 'system',
-      sourceAddress: null,
-      requestId,
-    });
-    return reply.output as Output;
-  };
+  const call = createSystemCaller({ ...options, job: 'system.serve_tls' });
   return {
     async load() {
       const { certificate: root } = await ensure<{ certificate: string }>(

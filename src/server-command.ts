@@ -1,7 +1,7 @@
 import { linkEvents } from '#audit/chain.ts';
 import { verifyLog } from '#audit/verify.ts';
 import type { LocalContext } from '#cli/main.ts';
-import { AppError, toAppError } from '#core/errors.ts';
+import { toAppError } from '#core/errors.ts';
 import { pkiMigrations } from '#engines/pki/migrations.ts';
 import { openStore } from '#storage/open.ts';
 import { restoreBackup } from '#storage/restore.ts';
@@ -70,7 +70,7 @@ function explain(thrown: unknown): number {
     process.stderr.write(`error: ${thrown.message}\n`);
     return 2;
   }
-  const error: AppError = toAppError(thrown);
+  const error = toAppError(thrown);
   process.stderr.write(`error: ${error.message}\n${error.hint === undefined ? '' : `hint: ${error.hint}\n`}`);
   return 1;
 }

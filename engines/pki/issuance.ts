@@ -4,7 +4,7 @@ import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { encodeExtension } from '#pki/x509/extension.ts';
 import { signatureAlgorithmOf } from '#pki/x509/algorithm.ts';
-import { decodeName, encodeName, formatName, type NameAttributeInput } from '#pki/x509/name.ts';
+import { decodeName, encodeName, formatName } from '#pki/x509/name.ts';
 import { type CertificateTemplate, compileTemplate } from '#pki/x509/template.ts';
 import { accessExtension, crlExtension } from './authority-certificate.ts';
 import type { Identifier } from './identifier/identifier.ts';
@@ -153,7 +153,7 @@ const emptySubject: Subject = { der: encodeName([]), text: '' };
 
 function subjectOf({ subject }: CertificateProfile): Subject {
   if (subject.length === 0) return emptySubject;
-  const der = encodeName(subject as readonly NameAttributeInput[]);
+  const der = encodeName(subject);
   return { der, text: formatName(decodeName(der)) };
 }
 

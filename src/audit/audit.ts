@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from '#core/clock.ts';
 import type { Dispatch } from '#core/dispatch.ts';
 import type { Engine, Job } from '#core/engine.ts';
-import { newId } from '#core/ids.ts';
+import { createSystemCaller } from '#core/system-call.ts';
 import { type BoundOperation, bind } from '#core/operation.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -54,21 +54,16 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
 const jobName = 'audit.write_checkpoint';
 
 function checkpointJob(options: AuditOptions, operations: readonly BoundOperation[], file: CheckpointFile): Job {
-  const operation = operations.find((entry) => entry.id === getCheckpoint.id);
-  if (operation === undefined) throw new Error(`no operation ${getCheckpoint.id}`);
+  const { dispatch, clock } = options;
+  const call = createSystemCaller({ dispatch, operations, clock, job: jobName });
   return {
     name: jobName,
     schedule: '0 * * * *',
     async run() {
-      const reply = await options.dispatch({
-        operation,
-        input: {},
-        credentials: { kind: 'system', job: jobName, namespace: 'root' },
-        transport: 'system',
-        sourceAddress: null,
-        requestId: newId('req', options.clock.now()),
-      });
-      const { checkpoint, verifier_key } = reply.output as { checkpoint: string; verifier_key: string };
+      const { checkpoint, verifier_key } = await call<{ checkpoint: string; verifier_key: string }>(
+        getCheckpoint.id,
+        {},
+      );
       await file.append(checkpoint);
       options.log.info({ checkpoint, verifier_key }, 'audit checkpoint');
     },

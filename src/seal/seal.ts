@@ -1,7 +1,7 @@
 import type { Clock } from '#core/clock.ts';
 import type { Dispatch } from '#core/dispatch.ts';
 import type { Engine, Job, SealedColumn } from '#core/engine.ts';
-import { newId } from '#core/ids.ts';
+import { createSystemCaller } from '#core/system-call.ts';
 import { type BoundOperation, bind } from '#core/operation.ts';
 import type { Store } from '#storage/store.ts';
 import type { Keyring } from './keyring.ts';
@@ -40,19 +40,7 @@ const jobName = 'seal.rewrap';
 /** Costs one small query a minute when there is nothing to do. Every page is an operation of its own, and audited. */
 function rewrapJob(deps: SealDeps, operations: readonly BoundOperation[], dispatch: Dispatch): Job {
   let clean = { version: 0, at: 0 };
-  async function call<Output>(id: string, input: unknown): Promise<Output> {
-    const operation = operations.find((entry) => entry.id === id);
-    if (operation === undefined) throw new Error(`no operation ${id}`);
-    const reply = await dispatch({
-      operation,
-      input,
-      credentials: { kind: 'system', job: jobName, namespace: 'root' },
-      transport: 'system',
-      sourceAddress: null,
-      requestId: newId('req', deps.clock.now()),
-    });
-    return reply.output as Output;
-  }
+  const call = createSystemCaller({ dispatch, operations, clock: deps.clock, job: jobName });
   async function rewrapAll(): Promise<number> {
     let rewrapped = 0;
     let cursor: string | null = null;

@@ -178,8 +178,14 @@ export const getAuthorityRequest = defineOperation({
   },
 });
 
-async function requestFor({ row, privateKey }: SigningIssuer): Promise<Buffer> {
-  return encodeRequest({ subject: row.subject, keyType: row.key_type, spki: row.spki, privateKey: await privateKey() });
+async function requestFor(issuer: SigningIssuer): Promise<Buffer> {
+  const { row } = issuer;
+  return encodeRequest({
+    subject: row.subject,
+    keyType: row.key_type,
+    spki: row.spki,
+    privateKey: await issuer.privateKey(),
+  });
 }
 
 export const importOperations = [importAuthority, getAuthorityRequest];

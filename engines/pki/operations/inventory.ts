@@ -150,8 +150,8 @@ export const listExpiring = defineOperation({
       .where('not_after', '<', grant.now + input.within * 1000);
     if (input.cursor !== undefined) {
       const [end, id] = parseExpiryCursor(decodeCursor(input.cursor, 'string'));
-      query = query.where(({ eb, and, or }) =>
-        or([eb('not_after', '>', end), and([eb('not_after', '=', end), eb('id', '>', id)])]),
+      query = query.where((eb) =>
+        eb.or([eb('not_after', '>', end), eb.and([eb('not_after', '=', end), eb('id', '>', id)])]),
       );
     }
     const rows = await query

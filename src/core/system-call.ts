@@ -1,0 +1,35 @@
+import type { Clock } from './clock.ts';
+import type { Dispatch } from './dispatch.ts';
+import { newId } from './ids.ts';
+import type { BoundOperation } from './operation.ts';
+
+export interface SystemCallerOptions {
+  readonly dispatch: Dispatch;
+  /** Among which the job finds those that it calls. */
+  readonly operations: readonly BoundOperation[];
+  readonly clock: Clock;
+  /** Who acts, in the audit; what it may do is in src/job-scopes.ts. */
+  readonly job: string;
+  /** Default `root`. */
+  readonly namespace?: string;
+}
+
+/** Calls operations by id, as a background job: through dispatch like everybody, as its own principal. */
+export type SystemCaller = <Output>(id: string, input: object) => Promise<Output>;
+
+export function createSystemCaller(options: SystemCallerOptions): SystemCaller {
+  const { dispatch, operations, clock, job, namespace = 'root' } = options;
+  return async <Output>(id: string, input: object) => {
+    const operation = operations.find((candidate) => candidate.id === id);
+    if (!operation) throw new Error(`the job ${job} calls ${id}, which does not exist`);
+    const reply = await dispatch({
+      operation,
+      input,
+      credentials: { kind: 'system', job, namespace },
+      transport: 'system',
+      sourceAddress: null,
+      requestId: newId('req', clock.now()),
+    });
+    return reply.output as Output;
+  };
+}
