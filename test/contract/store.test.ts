@@ -538,6 +538,7 @@ function closes(backend: Backend): void {
     const given = Array.from({ length: 30 }, (_, index) =>
       store.commit([insertThing(`c${index}`)], [event(`a${index}`)]),
     );
+    await Promise.all([store.close(), store.close()]);
     await store.close();
     await Promise.all(given);
     await assert.rejects(store.commit([insertThing('late')]), appError('unavailable'));

@@ -52,6 +52,11 @@ export async function openPostgresStore({ url, linker, migrations, nodeId, log }
   });
   const queue = createUnitQueue(write, maxUnits);
   const { close: closeReader, ...reader } = createReader(url, log);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await queue.close();
+    await Promise.all([listener.close(), writing.close(), closeReader()]);
+  };
   return {
     kind: 'postgres',
     ...reader,
@@ -59,10 +64,7 @@ export async function openPostgresStore({ url, linker, migrations, nodeId, log }
     watch: watchers.watch,
     backup: (path, progress) => backupPostgres({ url, migrations, log }, path, progress),
     ping: async () => void (await reader.first('SELECT seq FROM audit_head WHERE id = 1', [])),
-    async close() {
-      await queue.close();
-      await Promise.all([listener.close(), writing.close(), closeReader()]);
-    },
+    close: () => (closing ??= close()),
   };
 }
 

@@ -72,6 +72,13 @@ function assemble(database: DatabaseSync, file: string, linker: ChainLinker, log
     checkpointer.wrote(units.length);
   }, maxUnits);
   const reader = createReader(database, file);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await queue.close();
+    await checkpointer.close();
+    database.close();
+    unlock();
+  };
   return {
     kind: 'sqlite',
     ...reader,
@@ -82,12 +89,6 @@ function assemble(database: DatabaseSync, file: string, linker: ChainLinker, log
       if (!existsSync(file)) throw unavailable('The file of the store is gone.');
       await reader.first('SELECT seq FROM audit_head WHERE id = 1', []);
     },
-    async close() {
-      await queue.close();
-      if (!database.isOpen) return;
-      await checkpointer.close();
-      database.close();
-      unlock();
-    },
+    close: () => (closing ??= close()),
   };
 }
