@@ -1,4 +1,4 @@
-import { type Identifier, type IdentifierKind, parseIdentifier } from './identifier/identifier.ts';
+import { type Identifier, type IdentifierKind, identifierKinds, parseIdentifier } from './identifier/identifier.ts';
 import { formatIp } from './identifier/ip-address.ts';
 import { shown } from './identifier/malformed.ts';
 import { fillPattern } from './identifier/uri-pattern.ts';
@@ -21,11 +21,9 @@ export interface Repaired {
   readonly steps: readonly string[];
 }
 
-/** The name as it passes: as it is, in the spelling that was meant, or as the kind that it really is. */
-function repairName(rules: NameRules, kind: IdentifierKind, text: string): Identifier | undefined {
+/** The name in the spelling that was meant, or as the kind that it really is, if that passes. */
+function respellName(rules: NameRules, kind: IdentifierKind, text: string): Identifier | undefined {
   const { role, authority } = rules;
-  const name = judgeName(role, authority, kind, text, '', []);
-  if (name !== undefined) return name;
   const parsed = parseIdentifier(kind, text);
   if (parsed.kind !== 'malformed') return undefined;
   if (parsed.suggestion !== undefined) return judgeName(role, authority, kind, parsed.suggestion, '', []);
@@ -36,22 +34,17 @@ function repairName(rules: NameRules, kind: IdentifierKind, text: string): Ident
 export function repairNames(rules: NameRules, asked: AskedNames): Repaired {
   const names: Identifier[] = [];
   const steps: string[] = [];
-  const repair = (kind: IdentifierKind, texts: readonly string[]) => {
-    for (const text of texts) {
-      const name = repairName(rules, kind, text);
-      if (name === undefined) steps.push(`leave out ${shown(text)}`);
-      else if (judgeName(rules.role, rules.authority, kind, text, '', []) === undefined) {
-        steps.push(
-          `write ${shown(text)} as ${name.value}${name.kind === kind ? '' : ` among the ${fieldOf[name.kind]}`}`,
-        );
-      }
-      if (name !== undefined) names.push(name);
+  const repair = (kind: IdentifierKind, text: string) => {
+    const passing = judgeName(rules.role, rules.authority, kind, text, '', []);
+    const name = passing ?? respellName(rules, kind, text);
+    if (name !== undefined) names.push(name);
+    if (name === undefined) steps.push(`leave out ${shown(text)}`);
+    else if (passing === undefined) {
+      const among = name.kind === kind ? '' : ` among the ${fieldOf[name.kind]}`;
+      steps.push(`write ${shown(text)} as ${name.value}${among}`);
     }
   };
-  repair('dns', asked.dns);
-  repair('ip', asked.ip);
-  repair('uri', asked.uri);
-  repair('email', asked.email);
+  for (const kind of identifierKinds) for (const text of asked[kind]) repair(kind, text);
   return { names, steps };
 }
 

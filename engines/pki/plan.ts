@@ -17,7 +17,7 @@ import {
 } from './nearest-names.ts';
 import { decideProfile } from './role.ts';
 import type { CompiledAuthority, CompiledRole } from './role-compile.ts';
-import { longestCommonName, mostNames } from './role-names.ts';
+import { countAsked, longestCommonName, mostNames } from './role-names.ts';
 import { tightest, validityCaps } from './role-validity.ts';
 import type { Adjustment, AskedNames, CertificateProfile, CsrRequest, IssuanceRequest, Refusal } from './ruling.ts';
 
@@ -72,7 +72,7 @@ export function nearestRequest(
   now: number,
 ): Nearest | null {
   const rules = { role, authority };
-  const bounded = boundNames(request);
+  const bounded = boundNames(role, request);
   const steps: string[] = [];
   const validity = nearestValidity(rules, bounded, limits, now, steps);
   const names = nearestNames(rules, bounded, steps);
@@ -82,18 +82,22 @@ export function nearestRequest(
   return decideProfile(role, nearest, authority, limits, now).allowed ? { request: nearest, needsNewCsr, steps } : null;
 }
 
-/** No role allows more names than `mostNames`; the rest need not be read. */
-function boundNames(request: IssuanceRequest): IssuanceRequest {
-  const cut = <Asked extends AskedNames>(asked: Asked): Asked => ({
-    ...asked,
-    dns: asked.dns.slice(0, mostNames),
-    ip: asked.ip.slice(0, mostNames),
-    uri: asked.uri.slice(0, mostNames),
-    email: asked.email.slice(0, mostNames),
+/** Of a request with too many names only as many of each source and kind as the role allows are looked at. */
+function boundNames(role: CompiledRole, request: IssuanceRequest): IssuanceRequest {
+  if (countAsked(request) <= mostNames(role)) return request;
+  const cut = (texts: readonly string[]) => texts.slice(0, role.role.max_names);
+  const cutNames = ({ dns, ip, uri, email }: AskedNames) => ({
+    dns: cut(dns),
+    ip: cut(ip),
+    uri: cut(uri),
+    email: cut(email),
   });
+  const bounded = { ...request, ...cutNames(request) };
   const { csr } = request;
-  const long = csr !== undefined && csr.dns.length + csr.ip.length + csr.uri.length + csr.email.length > mostNames;
-  return long ? { ...cut(request), csr: cut(csr) } : cut(request);
+  if (csr === undefined || countAsked({ ...byKind([]), csr }) <= role.role.max_names) return bounded;
+  // What was cut off makes another CSR necessary, like a name that is never issued.
+  const unsupported = ['more names than the role allows'];
+  return { ...bounded, csr: { ...csr, ...cutNames(csr), commonNames: cut(csr.commonNames), unsupported } };
 }
 
 function nearestValidity(
@@ -135,10 +139,11 @@ function nearestNames(rules: NameRules, request: IssuanceRequest, steps: string[
   const own = repairNames(rules, request);
   const carried = csr === undefined ? { names: [], steps: [] } : repairNames(rules, csr);
   steps.push(...own.steps, ...carried.steps);
-  const commonName = nearestCommonName(rules, request, steps);
+  const csrStays = csr !== undefined && csrPasses(rules, csr);
+  const commonName = nearestCommonName(rules, request, csrStays, steps);
   const passing = hostsFirst([...own.names, ...carried.names, ...longCommonNames(rules, request)]);
   const names = lacksName(rules, passing, commonName) ? withLikelyName(rules, request, passing, steps) : passing;
-  return fitNames(rules, csr, names, settleCommonName(rules, request, names, commonName, steps), steps);
+  return fitNames(rules, csr, csrStays, names, settleCommonName(rules, request, names, commonName, steps), steps);
 }
 
 function withLikelyName(
@@ -178,6 +183,7 @@ function settleCommonName(
 function fitNames(
   rules: NameRules,
   csr: CsrRequest | undefined,
+  csrStays: boolean,
   names: readonly Identifier[],
   commonName: string | undefined,
   steps: string[],
@@ -191,7 +197,7 @@ function fitNames(
   const asked = { ...byKind(kept), commonName };
   if (csr === undefined) return { asked, csr };
   const left = new Set([...kept.map((name) => name.value), commonName]);
-  if (csrPasses(rules, csr) && csrValues(rules, csr).every((value) => left.has(value))) return { asked, csr };
+  if (csrStays && csrValues(rules, csr).every((value) => left.has(value))) return { asked, csr };
   return { asked, csr: { ...csr, ...byKind([]), commonNames: [], unsupported: [] } };
 }
 
@@ -201,11 +207,16 @@ function csrValues(rules: NameRules, csr: CsrRequest): (string | undefined)[] {
   return [...names, ...csr.commonNames.map((text) => repairCommonName(rules, text))];
 }
 
-function nearestCommonName(rules: NameRules, request: IssuanceRequest, steps: string[]): string | undefined {
+function nearestCommonName(
+  rules: NameRules,
+  request: IssuanceRequest,
+  csrStays: boolean,
+  steps: string[],
+): string | undefined {
   const asked = commonNamesOf(request);
   const passing = asked.map((text) => repairCommonName(rules, text));
   // A CSR that can stay keeps its common name, because another CSR costs more than another parameter.
-  const fromCsr = request.csr !== undefined && csrPasses(rules, request.csr) && request.csr.commonNames.length > 0;
+  const fromCsr = csrStays && (request.csr?.commonNames.length ?? 0) > 0;
   const chosen = fromCsr ? passing.at(-1) : passing.find((value) => value !== undefined);
   for (const [index, text] of asked.entries()) {
     const value = passing[index];

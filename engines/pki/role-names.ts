@@ -26,8 +26,13 @@ export interface JudgedNames {
 /** ub-common-name (RFC 5280 appendix A.1). */
 export const longestCommonName = 64;
 
-/** No role allows more names than this, so a request with more is not read further. */
-export const mostNames = 1000;
+/**
+ * A request with more names than this is not read further: even if each of them stood in the parameters and in the CSR,
+ * they would be too many. Bounds the work that a refusal costs.
+ */
+export function mostNames({ role }: CompiledRole): number {
+  return 2 * role.max_names + 2;
+}
 
 /** Judges all names of a request together; what is wrong is added to `refusals`. */
 export function judgeNames(
@@ -36,8 +41,8 @@ export function judgeNames(
   request: IssuanceRequest,
   refusals: Refusal[],
 ): JudgedNames {
-  const asked = countNames(request) + (request.csr === undefined ? 0 : countCsrNames(request.csr));
-  if (asked > mostNames) {
+  const asked = countAsked(request);
+  if (asked > mostNames(role)) {
     refusals.push(tooMany(role, asked));
     return { names: [], commonName: undefined };
   }
@@ -58,12 +63,14 @@ export function judgeNames(
 
 type Judge = (kind: IdentifierKind, text: string, at: string) => void;
 
-function countNames(asked: AskedNames): number {
-  return asked.dns.length + asked.ip.length + asked.uri.length + asked.email.length;
+/** How many names a request holds, duplicates counted. */
+export function countAsked({ csr, ...parameters }: IssuanceRequest): number {
+  const own = countNames(parameters) + (parameters.commonName === undefined ? 0 : 1);
+  return csr === undefined ? own : own + countNames(csr) + csr.commonNames.length + csr.unsupported.length;
 }
 
-function countCsrNames(csr: CsrRequest): number {
-  return countNames(csr) + csr.commonNames.length + csr.unsupported.length;
+function countNames(asked: AskedNames): number {
+  return asked.dns.length + asked.ip.length + asked.uri.length + asked.email.length;
 }
 
 function judgeParameters(request: IssuanceRequest, judge: Judge): void {

@@ -39,6 +39,7 @@ const bad: readonly string[] = [
   '_acme-challenge.example.com',
   `${'a'.repeat(64)}.com`,
   `${'a.'.repeat(127)}b`,
+  `${'a.'.repeat(126)}bb`,
   'a b.example.com',
   ' example.com',
   'example.com ',
@@ -125,6 +126,8 @@ const bad: readonly string[] = [
   'xn--abc-.de',
   'xn--a.de',
   'xn--zzzz.de',
+  // decodes, but to a label that is written in another way
+  'xn---ygv.com',
   'xn--example-.com',
   'xn--99zzzzzz.com',
   'ab--cd.com',

@@ -190,11 +190,23 @@ test('the error tells every finding, the advice and the nearest request, and fit
 
 test('an error stays small however much is refused', () => {
   const dns = Array.from({ length: 1000 }, (_, index) => `${index}.${'x'.repeat(60)}.evil.com`);
-  const found = plan({ role: domain, request: { dns } });
+  const role = { ...domain, max_names: 1000 };
+  const found = plan({ role, request: { dns } });
   assert.ok(!found.allowed);
   assert.equal(found.refusals.length, 1000);
-  const error = refusalError(makeRole(domain), found, undefined);
+  const error = refusalError(makeRole(role), found, undefined);
   assert.ok(JSON.stringify({ ...error.members, details: error.details, hint: error.hint }).length < 64_000);
+});
+
+test('a CSR with more names than the role allows is asked for again, one beside too many parameters is not', () => {
+  const flood = Array.from({ length: 500 }, (_, index) => `x${index}.example.com`);
+  const again = plan({ role: domain, request: { csr: csr({ dns: flood }) } });
+  assert.ok(!again.allowed && again.nearest !== null);
+  assert.equal(again.nearest.needsNewCsr, true);
+  assert.equal(again.nearest.request.dns.length, 100);
+  const stays = plan({ role: domain, request: { dns: flood, csr: csr({ dns: ['x0.example.com'] }) } });
+  assert.ok(!stays.allowed && stays.nearest !== null);
+  assert.equal(stays.nearest.needsNewCsr, false);
 });
 
 const text = fc.constantFrom(

@@ -197,6 +197,14 @@ test('good names pass by every route, in one spelling, sorted and once', () => {
   assert.equal(profile.namesCritical, false);
 });
 
+test('two names of different kinds that are spelt alike both stay', () => {
+  const role = { allowed_uris: ['abcd:*'], allowed_ip_ranges: ['::/0'] };
+  assert.deepEqual(namesOf(profileOf({ role, request: { ip: ['abcd::1'], uri: ['abcd::1'] } })), [
+    'ip:abcd::1',
+    'uri:abcd::1',
+  ]);
+});
+
 test('the same names in another order, case or source give the same profile', () => {
   const one = profileOf({
     role: mixed,
@@ -281,9 +289,14 @@ test('the number of names is bounded, counting each name once', () => {
     rulesOf({ role, request: { dns: ['a.example.com', 'b.example.com'], csr: csr({ dns: ['c.example.com'] }) } }),
     ['max_names '],
   );
-  const flood = Array.from({ length: 1001 }, (_, index) => `x${index}.evil.com`);
+  const flood = Array.from({ length: 203 }, (_, index) => `x${index}.evil.com`);
   assert.deepEqual(rulesOf({ role: domain, request: { dns: flood } }), ['max_names ']);
   assert.deepEqual(rulesOf({ role: domain, request: { csr: csr({ commonNames: flood }) } }), ['max_names ']);
+  const twice = { dns: flood.slice(0, 100), csr: csr({ dns: flood.slice(0, 100) }) };
+  assert.equal(
+    decide({ role: { allowed_domains: ['evil.com'], allow_subdomains: true }, request: twice }).allowed,
+    true,
+  );
 });
 
 test('all refusals are told, each with its place', () => {
@@ -404,6 +417,7 @@ test('validity begins a little earlier, but not before the authority, and never 
   assert.equal(begin({ role: { ...domain, not_before_backdate: 0 } }), 0);
   assert.equal(begin({ authority: { notBefore: start - 5000 } }), -5);
   assert.equal(begin({ authority: { notBefore: start } }), 0);
+  assert.equal(begin({ authority: { notBefore: start + 500 } }), 0);
   assert.deepEqual(rulesOf({ role: domain, request: host, authority: { notBefore: now + 1000 } }), [
     'authority_state /role',
   ]);

@@ -55,9 +55,8 @@ export function inRange(range: IpRange, address: IpAddress): boolean {
   if (range.bytes.length !== address.bytes.length) return false;
   const whole = range.prefix >> 3;
   for (let index = 0; index < whole; index++) if (range.bytes[index] !== address.bytes[index]) return false;
-  const rest = range.prefix & 7;
-  if (rest === 0) return true;
-  return (((range.bytes[whole] ?? 0) ^ (address.bytes[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
+  const bits = (0xff00 >> (range.prefix & 7)) & 0xff;
+  return (((range.bytes[whole] ?? 0) ^ (address.bytes[whole] ?? 0)) & bits) === 0;
 }
 
 /** The octets as text: dotted decimal for 4, RFC 5952 for 16. */

@@ -54,15 +54,20 @@ function parseSegment(text: string): Segment | undefined {
   return { before: parts[0] ?? '', after: parts[1] ?? null };
 }
 
+/** Stops at the first segment that differs, so that long paths and many patterns cost little. */
 export function matchesUri(pattern: UriPattern, uri: Uri): boolean {
   if (pattern.origin !== uri.origin || pattern.query !== uri.query) return false;
-  const given = uri.path.split('/');
-  const count = pattern.segments.length;
-  if (pattern.open ? given.length <= count : given.length !== count) return false;
-  for (const [index, segment] of pattern.segments.entries()) {
-    if (!matchesSegment(segment, given[index] ?? '')) return false;
+  const { path } = uri;
+  let start = 0;
+  for (const segment of pattern.segments) {
+    if (start > path.length) return false;
+    const slash = path.indexOf('/', start);
+    const end = slash === -1 ? path.length : slash;
+    if (!matchesSegment(segment, path.slice(start, end))) return false;
+    start = end + 1;
   }
-  return given.slice(count).every((rest) => rest !== '');
+  // No path holds an empty segment except at its end, so only that needs a look.
+  return pattern.open ? start < path.length && !path.endsWith('/') : start > path.length;
 }
 
 function matchesSegment(segment: Segment, given: string): boolean {
