@@ -23,8 +23,8 @@ export function areaOf(operation: Pick<DescribedOperation, 'id'>): string {
   return operation.id.split('.', 1)[0] ?? '';
 }
 
-/** One operation as an OpenAPI operation object. */
-export function describeOperation(operation: DescribedOperation, components: Components): JsonObject {
+/** One operation as an OpenAPI operation object. `answer` is the name of the schema of its output. */
+export function describeOperation(operation: DescribedOperation, answer: string, components: Components): JsonObject {
   const { http } = operation;
   const input = components.schemaOf(operation.input, 'input');
   const inPath = [...http.path.matchAll(/\{(\w+)\}/g)].map(([, field = '']) => field);
@@ -35,8 +35,8 @@ export function describeOperation(operation: DescribedOperation, components: Com
     summary: operation.title,
     description: operation.summary,
     parameters: [...fieldParameters(input, inPath, inQuery), ...headerParameters(operation)],
-    ...(inQuery ? {} : { requestBody: requestBody(withoutFields(input, inPath)) }),
-    responses: responsesOf(operation, components),
+    ...(inQuery ? {} : { requestBody: requestBody(operation, withoutFields(input, inPath), components) }),
+    responses: responsesOf(operation, answer, components),
     'x-effect': operation.effect,
     'x-idempotent': operation.effect === 'read' || operation.idempotent === true,
     'x-open-world': operation.openWorld === true,
@@ -107,8 +107,35 @@ function withoutFields(schema: JsonObject, fields: readonly string[]): JsonObjec
 }
 
 /** A body in which nothing is required may be left out altogether. */
-function requestBody(schema: JsonObject): Json {
-  return { required: 'required' in schema, content: { 'application/json': { schema } } };
+function requestBody(operation: DescribedOperation, schema: JsonObject, components: Components): Json {
+  const reference = components.named(`${pascal(operation.id)}Request`, schema);
+  return { required: 'required' in schema, content: { 'application/json': { schema: reference } } };
+}
+
+/** `pki.issue_certificate` → `PkiIssueCertificate`. */
+function pascal(id: string): string {
+  return id.replaceAll(/(?:^|[._])([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * Names for the outputs of all operations. What several operations answer with is one thing, and is named after it:
+ * the output of `pki.get_role` and `pki.create_role` is `PkiRole`; that of one alone is `PkiIssueCertificateResponse`.
+ */
+export function nameAnswers(
+  operations: readonly DescribedOperation[],
+  components: Components,
+): ReadonlyMap<DescribedOperation, string> {
+  const groups = Map.groupBy(operations, ({ output }) => JSON.stringify(components.schemaOf(output, 'output')));
+  const names = new Map<DescribedOperation, string>();
+  const taken = new Set<string>();
+  for (const group of groups.values()) {
+    const own = `${pascal(group[0]?.id ?? '')}Response`;
+    const shared = pascal((group[0]?.id ?? '').replace(/\.[a-z]+_/, '.'));
+    const name = group.length > 1 && !taken.has(shared) ? shared : own;
+    taken.add(name);
+    for (const operation of group) names.set(operation, name);
+  }
+  return names;
 }
 
 /** Codes that any call may be answered with, and those that only calls which change something may be. */
@@ -129,7 +156,7 @@ const everyChange: readonly ErrorCode[] = [
   'storage_full',
 ];
 
-function responsesOf(operation: DescribedOperation, components: Components): Json {
+function responsesOf(operation: DescribedOperation, answer: string, components: Components): Json {
   const status = operation.http.status ?? 200;
   const codes = [...everyCall, ...(operation.effect === 'read' ? [] : everyChange)];
   const problems = [...new Set(codes.map((code) => errorCodes[code].status))].sort((a, b) => a - b);
@@ -141,7 +168,9 @@ function responsesOf(operation: DescribedOperation, components: Components): Jso
           headers: {
             'X-Request-Id': { description: 'Names the request in log and audit', schema: { type: 'string' } },
           },
-          content: { 'application/json': { schema: components.schemaOf(operation.output, 'output') } },
+          content: {
+            'application/json': { schema: components.named(answer, components.schemaOf(operation.output, 'output')) },
+          },
         };
   return {
     [status]: success,

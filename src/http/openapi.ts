@@ -1,5 +1,5 @@
 import type { PublicRoute } from '#core/engine.ts';
-import { areaOf, describeOperation, type DescribedOperation } from './openapi-operation.ts';
+import { areaOf, type DescribedOperation, describeOperation, nameAnswers } from './openapi-operation.ts';
 import { errorTable, problemResponses, problemSchema } from './openapi-problems.ts';
 import { createComponents, type Json, type JsonObject } from './openapi-schema.ts';
 
@@ -18,8 +18,11 @@ export function describeApi(source: OpenApiSource): JsonObject {
   const add = (path: string, method: string, item: Json): void => {
     paths[path] = { ...paths[path], [method.toLowerCase()]: item };
   };
-  for (const operation of source.operations)
-    add(`/v1${operation.http.path}`, operation.http.method, describeOperation(operation, components));
+  const answers = nameAnswers(source.operations, components);
+  for (const operation of source.operations) {
+    const described = describeOperation(operation, answers.get(operation) ?? operation.id, components);
+    add(`/v1${operation.http.path}`, operation.http.method, described);
+  }
   for (const route of source.publicRoutes) add(openPath(route.path), route.method, describePublicRoute(route));
   return {
     openapi: '3.1.1',

@@ -9,12 +9,20 @@ import { startServer, testOperations } from './harness.ts';
 
 type Node = Record<string, unknown>;
 
-const node = z.strictObject({
-  name: z.string(),
-  get children(): z.ZodArray<typeof node> {
-    return z.array(node);
+const node = z
+  .strictObject({
+    name: z.string(),
+    get children(): z.ZodArray<z.ZodType> {
+      return z.array(node);
+    },
+  })
+  .meta({ id: 'Node' });
+const anonymous: z.ZodType = z.strictObject({
+  get children() {
+    return z.array(anonymous);
   },
 });
+const defaulted = z.strictObject({ size: z.number().default(1) }).meta({ id: 'Defaulted' });
 const subject = z
   .strictObject({ common_name: z.string().max(64).describe('Common name') })
   .meta({ id: 'Subject', description: 'A subject' });
@@ -28,15 +36,18 @@ const special = defineOperation({
     subject: subject.optional(),
     ttl: duration.optional().describe('Life'),
     tree: node.optional(),
+    defaulted: defaulted.optional(),
     at: z.iso.datetime().optional(),
   }),
-  output: z.strictObject({ subject, secret: z.string(), at: z.iso.datetime() }),
+  output: z.strictObject({ subject, defaulted, secret: z.string(), at: z.iso.datetime() }),
   http: { method: 'PUT', path: '/test/things/{name}' },
   resource: ({ name }) => `test/things/${name}`,
   effect: 'mutating',
   openWorld: true,
   sensitive: ['secret'],
-  run: async () => ({ output: { subject: { common_name: 'a' }, secret: 's', at: '2026-11-21T10:00:00Z' } }),
+  run: async () => ({
+    output: { subject: { common_name: 'a' }, defaulted: { size: 1 }, secret: 's', at: '2026-11-21T10:00:00Z' },
+  }),
 });
 
 const publicRoutes = [
@@ -151,14 +162,38 @@ test('what only one transport would know is there as extensions', () => {
 
 test('the body has the fields that the path does not have, and shared and recursive schemas are components', () => {
   const put = at('#/paths/~1v1~1test~1things~1{name}/put') as Node;
-  const body = ((put['requestBody'] as Node)['content'] as Record<string, Node>)['application/json']?.[
-    'schema'
-  ] as Node;
-  const properties = body['properties'] as Record<string, Node>;
-  assert.deepEqual(Object.keys(properties), ['subject', 'ttl', 'tree', 'at']);
+  const content = (put['requestBody'] as Node)['content'] as Record<string, Record<string, Node>>;
+  const reference = content['application/json']?.['schema']?.['$ref'];
+  assert.equal(reference, '#/components/schemas/TestIssueThingRequest');
+  const properties = (at(reference) as Node)['properties'] as Record<string, Node>;
+  assert.deepEqual(Object.keys(properties), ['subject', 'ttl', 'tree', 'defaulted', 'at']);
   assert.equal(properties['subject']?.['$ref'], '#/components/schemas/Subject');
   assert.deepEqual(properties['ttl']?.['anyOf'], [{ type: 'string', maxLength: 32 }, { type: 'number' }]);
   assert.deepEqual(properties['at'], { type: 'string', format: 'date-time' });
+});
+
+test('a shape that differs between requests and answers is there in both', () => {
+  const schemas = (document['components'] as Record<string, Record<string, Node>>)['schemas'] ?? {};
+  const required = ['Defaulted', 'DefaultedRequest'].map((name) => schemas[name]?.['required']);
+  assert.deepEqual(required, [['size'], undefined]);
+});
+
+test('a recursive schema without a name is refused when the document is made', () => {
+  const nameless = { ...special, input: z.strictObject({ tree: anonymous }) };
+  assert.throws(() => describeApi({ version: '1', operations: [nameless], publicRoutes: [] }), /has no name/);
+});
+
+test('an answer that several operations give is one schema, named after the thing', () => {
+  const answerOf = (path: string, method: string, status: string) => {
+    const response = at(`#/paths/${path}/${method}/responses/${status}/content`) as Record<
+      string,
+      Record<string, Node>
+    >;
+    return Object.values(response)[0]?.['schema']?.['$ref'];
+  };
+  assert.equal(answerOf('~1v1~1test~1roles~1{role}', 'get', '200'), '#/components/schemas/TestRole');
+  assert.equal(answerOf('~1v1~1test~1roles~1{role}', 'post', '201'), '#/components/schemas/TestRole');
+  assert.equal(answerOf('~1v1~1test~1roles', 'get', '200'), '#/components/schemas/TestListRolesResponse');
 });
 
 test('lists are described by their query parameters, with defaults', () => {
