@@ -21,11 +21,11 @@ export function openFile(file: string): DatabaseSync {
 
 /**
  * Opens an empty file to be filled and then kept or thrown away as a whole, with a transaction begun. Nothing is synced
- * and nothing can be rolled back; a small cache makes the writing go on with the filling.
+ * and no journal is written; a small cache makes the writing go on with the filling.
  */
 export function newFile(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: false });
-  database.exec('PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192; BEGIN');
+  database.exec('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192; BEGIN');
   return database;
 }
 

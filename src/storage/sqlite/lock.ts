@@ -20,7 +20,7 @@ export function lockStore(file: string): Unlock {
   createPrivate(path);
   const lock = new DatabaseSync(path, { timeout: 0 });
   try {
-    lock.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     lock.close();
     if (!isBusy(error)) throw error;
