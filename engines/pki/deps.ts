@@ -3,6 +3,7 @@ import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import type { CrlShards } from './crl-shards.ts';
 import type { Directory } from './directory.ts';
+import type { Signer } from './signer/signer.ts';
 
 /** What the operations of the PKI engine work with. */
 export interface PkiDeps {
@@ -13,4 +14,5 @@ export interface PkiDeps {
   readonly baseUrl: string;
   readonly directory: Directory;
   readonly crlShards: CrlShards;
+  readonly signer: Signer;
 }

@@ -7,6 +7,7 @@ import type { Store } from '#storage/store.ts';
 import { createCrlShards } from './crl-shards.ts';
 import type { PkiDeps } from './deps.ts';
 import { createDirectory } from './directory.ts';
+import { createSigner } from './signer/signer.ts';
 import { pkiOperations } from './operations/all.ts';
 
 export interface PkiOptions {
@@ -21,7 +22,8 @@ export interface PkiOptions {
 /** Certificates from authorities of our own. */
 export function createPki({ store, sealer, clock, baseUrl }: PkiOptions): Engine {
   const directory = createDirectory({ store, sealer, baseUrl });
-  const deps: PkiDeps = { store, sealer, clock, baseUrl, directory, crlShards: createCrlShards(store) };
+  const signer = createSigner();
+  const deps: PkiDeps = { store, sealer, clock, baseUrl, directory, crlShards: createCrlShards(store), signer };
   return {
     name: 'pki',
     operations: bind(pkiOperations, deps),
@@ -31,6 +33,9 @@ export function createPki({ store, sealer, clock, baseUrl }: PkiOptions): Engine
       { table: 'pki_issuers', key: 'id', column: 'private_key' },
       { table: 'pki_ocsp_signers', key: 'id', column: 'private_key' },
     ],
-    close: async () => directory.close(),
+    async close() {
+      directory.close();
+      await signer.close();
+    },
   };
 }

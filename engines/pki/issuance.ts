@@ -10,7 +10,8 @@ import { accessExtension, crlExtension } from './authority-certificate.ts';
 import type { Identifier } from './identifier/identifier.ts';
 import type { CertifiedIssuer } from './issuer.ts';
 import type { CertificateProfile } from './ruling.ts';
-import { type SigningKey, signPrepared, toPublicKey } from './signing.ts';
+import type { Signer } from './signer/signer.ts';
+import { type SigningKey, toPublicKey } from './signing.ts';
 import type { CertificateRow } from './tables.ts';
 import type { PkiUrls } from './urls.ts';
 
@@ -49,12 +50,11 @@ export function newSerialNumber(): string {
 }
 
 /** Throws `refused` when the linter faults the certificate. */
-export async function issueLeaf(order: LeafOrder, grant: Grant): Promise<IssuedLeaf> {
+export async function issueLeaf(signer: Pick<Signer, 'sign'>, order: LeafOrder, grant: Grant): Promise<IssuedLeaf> {
   const serialNumber = newSerialNumber();
   const subject = subjectOf(order.profile);
   const tbs = prepare(order, serialNumber, subject.der);
-  const key = await signingKeyOf(order.issuer);
-  const certificate = signPrepared({ tbs, kind: 'leaf', webPki: order.webPki }, key);
+  const certificate = await signer.sign(order.issuer, { tbs, kind: 'leaf', webPki: order.webPki });
   return { certificate, serialNumber, changes: recordLeaf(order, grant, serialNumber, subject.text, certificate) };
 }
 

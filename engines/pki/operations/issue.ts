@@ -23,7 +23,6 @@ import { nearestFields, planIssuance, refusalError, type Plan } from '#pki/plan.
 import { decideProfile } from '#pki/role.ts';
 import type { CompiledRole } from '#pki/role-compile.ts';
 import type { CertificateProfile } from '#pki/ruling.ts';
-import { generateKeyPair } from '#pki/x509/key.ts';
 import { decodeSpki, keyIdentifierOf, type PublicKeyInfo, spkiSha256 } from '#pki/x509/spki.ts';
 
 /** Issuing certificates, and the same without issuing. */
@@ -111,7 +110,7 @@ async function issue(
   const { authority, asked, role } = situation;
   if (!authority.active) throw new AppError('wrong_state', `Authority ${authority.row.name} signs nothing now.`);
   const issuer = requireCertified(authority.active, authority.row.name);
-  const made = asked.csr ? undefined : await generateKeyPair(profile.keyType);
+  const made = asked.csr ? undefined : await deps.signer.makeKey(profile.keyType);
   const key: PublicKeyInfo = asked.csr?.key ?? decodeSpki((made as NonNullable<typeof made>).spki);
   const crlShard = profile.urls.crl ? await deps.crlShards.next(issuer.row.id) : -1;
   const order = {
@@ -124,7 +123,7 @@ async function issue(
     spkiSha256: spkiSha256(key.spki),
     keyId: keyIdentifierOf(key),
   };
-  const issued = await issueLeaf(order, grant);
+  const issued = await issueLeaf(deps.signer, order, grant);
   const output: IssueCertificateOutput = {
     serial_number: issued.serialNumber,
     not_before: toRfc3339(profile.notBefore),
