@@ -127,14 +127,7 @@ async function walk(deps: DispatchDeps, call: Call, trail: Trail): Promise<Reply
   const facts = operation.facts?.(input) ?? {};
   trail.purpose = facts.purpose ?? trail.principal.purpose ?? null;
   const { grant, changes: spent } = await authorizeOrDeny(deps, call, trail, input, facts);
-  if (call.idempotencyKey !== undefined && operation.effect !== 'read') {
-    const kept = await deps.idempotency.find(grant, call.idempotencyKey, input);
-    if (kept) {
-      await close(deps, call, trail, [], { replayed: true });
-      return { output: kept.output, replayed: true };
-    }
-  }
-  return { output: await runAndCommit(deps, call, trail, grant, input, spent), replayed: false };
+  return runOrReplay(deps, call, trail, grant, input, spent);
 }
 
 /** An exception inside authorization is a denial, whatever it was: the error path must never mean "allow". */
@@ -167,31 +160,37 @@ async function authorizeOrDeny(
   }
 }
 
-async function runAndCommit(
+/** Runs until it is committed. Before each try it looks for the kept answer: a concurrent twin may have left it. */
+async function runOrReplay(
   deps: DispatchDeps,
   call: Call,
   trail: Trail,
   grant: Grant,
   input: unknown,
   spent: readonly Change[],
-): Promise<unknown> {
+): Promise<Reply> {
   for (let attempt = 1; ; attempt++) {
+    const kept = await findAnswer(deps, call, grant, input);
+    if (kept) {
+      await close(deps, call, trail, [], { replayed: true });
+      return { output: kept.output, replayed: true };
+    }
     const outcome = await call.operation.run(grant, input);
     const output = shapeOutput(call.operation, outcome.output);
+    const changes = [...spent, ...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
     try {
-      await close(
-        deps,
-        call,
-        trail,
-        [...spent, ...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)],
-        outcome.audit,
-      );
-      return output;
+      await close(deps, call, trail, changes, outcome.audit);
+      return { output, replayed: false };
     } catch (thrown) {
       const again = thrown instanceof AppError && thrown.code === 'conflict' && !call.operation.openWorld;
       if (!again || attempt === maxTries) throw thrown;
     }
   }
+}
+
+function findAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown) {
+  if (call.idempotencyKey === undefined || call.operation.effect === 'read') return undefined;
+  return deps.idempotency.find(grant, call.idempotencyKey, input);
 }
 
 function keepAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {
