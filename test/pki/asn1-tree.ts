@@ -1,13 +1,13 @@
 /** A DER element taken apart, so that a test can break one part of it and put the rest together again soundly. */
 export interface DerTree {
   tag: number;
-  /** Elements inside: of constructed elements, and of OCTET and BIT STRINGs that hold DER. */
+  /** Elements inside: of constructed elements, and of OCTET STRINGs that hold DER. */
   children: DerTree[] | undefined;
-  /** Content octets of elements without children; for a BIT STRING with children its count of unused bits. */
+  /** Content octets of elements without children. */
   content: Buffer;
 }
 
-/** Takes sound DER apart, also what OCTET STRINGs and BIT STRINGs hold. */
+/** Takes sound DER apart, also what OCTET STRINGs hold. */
 export function parseTree(der: Buffer): DerTree {
   const [tree, end] = parseAt(der, 0);
   if (end !== der.length) throw new RangeError('trailing bytes');
@@ -28,11 +28,9 @@ function parseAt(der: Buffer, at: number): [DerTree, number] {
 
 function childrenOf(tag: number, content: Buffer): Pick<DerTree, 'children' | 'content'> {
   if ((tag & 0x20) !== 0) return { children: parseAll(content), content: Buffer.alloc(0) };
-  const skipped = tag === 0x03 ? 1 : 0;
-  if (tag !== 0x03 && tag !== 0x04) return { children: undefined, content };
-  if (content[skipped] !== 0x30) return { children: undefined, content };
+  if (tag !== 0x04 || content[0] !== 0x30) return { children: undefined, content };
   try {
-    return { children: parseAll(content.subarray(skipped)), content: content.subarray(0, skipped) };
+    return { children: parseAll(content), content: Buffer.alloc(0) };
   } catch {
     return { children: undefined, content };
   }

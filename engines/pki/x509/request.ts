@@ -57,13 +57,14 @@ export function decodeRequest(der: Uint8Array): CertificateRequest {
     return request;
   });
   const { key, extensions } = parts;
+  const names = extensionValue(extensions, 'subject_alt_name') ?? [];
   const { publicKey, tolerable } = acceptKey(key);
   if (!verify(publicKey, parts.signatureAlgorithm, parts.info, parts.signature)) throw notProven();
   return {
     subject: parts.subject,
     key,
     publicKey,
-    names: extensionValue(extensions, 'subject_alt_name') ?? [],
+    names,
     otherExtensions: otherExtensions(extensions),
     keyFaults: tolerable,
   };
