@@ -4,6 +4,8 @@ import { DerError } from './der-error.ts';
 const maxOctets = 64;
 /** The caches stop growing here, so that hostile input can neither fill memory nor push out what is used. */
 const maxCached = 1024;
+/** Identifiers made to have one hash are not cached beyond this, so that looking one up stays cheap. */
+const maxSameHash = 4;
 
 interface CachedOid {
   readonly octets: Uint8Array;
@@ -16,20 +18,21 @@ const byDotted = new Map<string, Buffer>();
 let cached = 0;
 
 /**
- * The dotted form of the content octets `bytes[start, end)`. Equal identifiers give the same interned string.
- * Throws `DerError` on an empty, unfinished, non-minimal or overlong encoding (X.690 §8.19).
+ * The dotted form of the content octets `bytes[start, end)`. Throws `DerError` on an empty, unfinished, non-minimal or overlong encoding (X.690 §8.19).
  */
 export function decodeOid(bytes: Uint8Array, start: number, end: number): string {
   let hash = end - start;
   for (let index = start; index < end; index++) hash = (Math.imul(hash, 31) + (bytes[index] as number)) | 0;
   const head = byHash.get(hash);
+  let sameHash = 0;
   for (let entry = head; entry !== undefined; entry = entry.next) {
     if (sameOctets(entry.octets, bytes, start, end)) return entry.dotted;
+    sameHash += 1;
   }
   const dotted = decodeArcs(bytes, start, end);
-  if (cached < maxCached) {
+  if (cached < maxCached && sameHash < maxSameHash) {
     cached += 1;
-    byHash.set(hash, { octets: bytes.slice(start, end), dotted, next: head });
+    byHash.set(hash, { octets: new Uint8Array(bytes.subarray(start, end)), dotted, next: head });
   }
   return dotted;
 }
@@ -43,28 +46,37 @@ function sameOctets(octets: Uint8Array, bytes: Uint8Array, start: number, end: n
 function decodeArcs(bytes: Uint8Array, start: number, end: number): string {
   if (start === end) throw new DerError('an OBJECT IDENTIFIER is empty', start);
   if (end - start > maxOctets) throw new DerError(`an OBJECT IDENTIFIER is longer than ${maxOctets} octets`, start);
-  const arcs: string[] = [];
-  let arc = 0n;
-  let atStartOfArc = true;
-  for (let index = start; index < end; index++) {
-    const octet = bytes[index] as number;
-    if (atStartOfArc && octet === 0x80) throw new DerError('an arc of an OBJECT IDENTIFIER is not minimal', index);
-    arc = (arc << 7n) | BigInt(octet & 0x7f);
-    atStartOfArc = octet < 0x80;
-    if (!atStartOfArc) continue;
-    if (arcs.length === 0) arcs.push(...firstArcs(arc));
-    else arcs.push(arc.toString());
-    arc = 0n;
+  let dotted = '';
+  for (let at = start; at < end; ) {
+    if (bytes[at] === 0x80) throw new DerError('an arc of an OBJECT IDENTIFIER is not minimal', at);
+    let last = at;
+    while (last < end && (bytes[last] as number) >= 0x80) last += 1;
+    if (last === end) throw new DerError('the last arc of an OBJECT IDENTIFIER is not finished', at);
+    const arc = last - at < 7 ? smallArc(bytes, at, last) : largeArc(bytes, at, last);
+    dotted += at === start ? firstArcs(arc) : `.${arc}`;
+    at = last + 1;
   }
-  if (!atStartOfArc) throw new DerError('the last arc of an OBJECT IDENTIFIER is not finished', end - 1);
-  return arcs.join('.');
+  return dotted;
+}
+
+/** At most seven octets: 49 bits. */
+function smallArc(bytes: Uint8Array, first: number, last: number): number {
+  let arc = 0;
+  for (let index = first; index <= last; index++) arc = arc * 128 + ((bytes[index] as number) & 0x7f);
+  return arc;
+}
+
+function largeArc(bytes: Uint8Array, first: number, last: number): bigint {
+  let arc = 0n;
+  for (let index = first; index <= last; index++) arc = (arc << 7n) | BigInt((bytes[index] as number) & 0x7f);
+  return arc;
 }
 
 /** X.690 §8.19.4: the first subidentifier holds two arcs, 40·a + b. */
-function firstArcs(subidentifier: bigint): [string, string] {
-  if (subidentifier < 40n) return ['0', subidentifier.toString()];
-  if (subidentifier < 80n) return ['1', (subidentifier - 40n).toString()];
-  return ['2', (subidentifier - 80n).toString()];
+function firstArcs(subidentifier: number | bigint): string {
+  if (subidentifier < 40) return `0.${subidentifier}`;
+  if (subidentifier < 80) return `1.${Number(subidentifier) - 40}`;
+  return `2.${typeof subidentifier === 'bigint' ? subidentifier - 80n : subidentifier - 80}`;
 }
 
 const dottedForm = /^[0-2](?:\.(?:0|[1-9][0-9]{0,38}))+$/;

@@ -1,3 +1,5 @@
+import { decodeOid, encodeOid } from '#pki/asn1/oid.ts';
+
 /** Object identifiers of X.509 by their names in the RFCs. */
 export const oids = {
   // Attribute types of names (RFC 5280 appendix A.1, RFC 4519, RFC 2985)
@@ -104,6 +106,12 @@ export const oids = {
   ecdsaWithSha384: '1.2.840.10045.4.3.3',
   ecdsaWithSha512: '1.2.840.10045.4.3.4',
 } as const;
+
+/** Decoded once here, so that each has its place in the cache of `decodeOid` before any input can fill it. */
+for (const dotted of Object.values(oids)) {
+  const octets = encodeOid(dotted);
+  decodeOid(octets, 0, octets.length);
+}
 
 const names = new Map<string, string>(Object.entries(oids).map(([name, dotted]) => [dotted, name]));
 
