@@ -184,6 +184,7 @@ function httpOf(settings: Settings): HttpSettings {
     publicUrl: settings.CHANCERY_PUBLIC_URL ?? null,
     bodyLimit: settings.CHANCERY_BODY_LIMIT,
     requestTimeout: settings.CHANCERY_REQUEST_TIMEOUT,
+    shutdownDelay: settings.CHANCERY_SHUTDOWN_DELAY,
     shutdownTimeout: settings.CHANCERY_SHUTDOWN_TIMEOUT,
     maxConnections: settings.CHANCERY_MAX_CONNECTIONS,
     trustedProxies: settings.CHANCERY_TRUSTED_PROXIES,

@@ -102,9 +102,16 @@ export const settingsSchema = z.strictObject({
     default: '30s',
   }),
   CHANCERY_SHUTDOWN_TIMEOUT: setting(seconds(1, 600), {
-    about: 'How long a server that was told to stop waits for answers under way.',
+    about: 'How long a server that was told to stop, and has closed its port, waits for answers under way.',
     example: '30s',
     default: '10s',
+  }),
+  CHANCERY_SHUTDOWN_DELAY: setting(seconds(0, 600), {
+    about:
+      'How long a server that was told to stop goes on serving as before, with /readyz at 503, so that a load balancer ' +
+      'turns away before the port closes. Choose a little more than its interval of checks.',
+    example: '15s',
+    default: '0s',
   }),
   CHANCERY_MAX_CONNECTIONS: setting(count(16, 1_000_000), {
     about: 'How many clients may be connected at once; more are turned away. Keep it below the limit of open files.',
@@ -241,7 +248,7 @@ function count(least: number, most: number) {
 /** A duration, in milliseconds. */
 function seconds(least: number, most: number) {
   return read((value) => {
-    const parsed = parseDuration(value);
+    const parsed = /^0s?$/.test(value) ? 0 : parseDuration(value);
     return parsed !== undefined && parsed >= least && parsed <= most ? parsed * 1000 : undefined;
   }, `is not a duration from ${least}s to ${most}s, such as 30s`);
 }

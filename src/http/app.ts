@@ -10,7 +10,6 @@ import { knownError, toProblem } from './problem.ts';
 import { sendError } from './reply.ts';
 import { requestIdOf } from './request.ts';
 import type { HttpSettings } from './settings.ts';
-import { closeInQuietMoment } from './shutdown.ts';
 
 /** Headers of a request together, in bytes. */
 const maxHeaderSize = 16_384;
@@ -55,7 +54,6 @@ export function createApp(options: AppOptions): FastifyInstance {
     clientErrorHandler: answerBrokenRequest,
   }) as unknown as FastifyInstance;
   app.server.maxConnections = settings.maxConnections;
-  closeInQuietMoment(app);
   acceptJsonOnly(app);
   app.setErrorHandler((error, _request, reply) => options.refused(sendError(reply, error, log)));
   answerUnknown(app, options);

@@ -21,7 +21,7 @@ export interface Metrics {
 }
 
 export interface ServerGauges {
-  readonly connections: () => Promise<number>;
+  readonly connections: () => number;
 }
 
 /** Counts one route: how many are under way, how they ended, how long they took. */
@@ -59,8 +59,8 @@ export function createMetrics(version: string): Metrics {
         name: 'chancery_http_connections',
         help: 'Open connections of clients',
         registers: [],
-        async collect() {
-          this.set(await connections());
+        collect() {
+          this.set(connections());
         },
       });
       registry.registerMetric(gauge);

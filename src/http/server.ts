@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Dispatch } from '#core/dispatch.ts';
 import type { PublicRoute } from '#core/engine.ts';
@@ -7,7 +7,7 @@ import type { BoundOperation } from '#core/operation.ts';
 import { createApp, tlsServerOf } from './app.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createReadiness, type Probes } from './health.ts';
-import { registerHealth } from './health-routes.ts';
+import { type HealthSource, registerHealth } from './health-routes.ts';
 import { count, createMetrics, type Metrics } from './metrics.ts';
 import { registerAdminMetrics, registerMetrics } from './metrics-routes.ts';
 import { type OperationRouteDeps, registerOperations } from './operation-routes.ts';
@@ -17,7 +17,7 @@ import { describeError } from './problem.ts';
 import { registerPublicRoutes } from './public-routes.ts';
 import { sourceAddressOf } from './request.ts';
 import type { HttpSettings, ListenAddress } from './settings.ts';
-import { connectionsOf, drain } from './shutdown.ts';
+import { type Connections, drain, trackConnections } from './shutdown.ts';
 import { applyTls, followTls, type TlsProvider } from './tls.ts';
 
 export interface HttpServerOptions {
@@ -52,84 +52,87 @@ export interface HttpServer {
 
 /** The HTTP face: every operation under `/v1`, the protocol routes, health, metrics, OpenAPI and docs. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const { config, log, version } = options;
+  const { config, log, tls } = options;
   const gates = createGates(config.rates);
   const checkOrigin = createOriginCheck(config);
-  const metrics = options.metrics ?? createMetrics(version);
-  let draining = false;
-  const health = {
-    version,
-    draining: () => draining,
-    readiness: createReadiness(options.probes, (probe, error) =>
-      log.warn({ probe, error: describeError(error) }, 'readiness probe failed'),
-    ),
-  };
-  const admitOpen = (request: FastifyRequest): void => gates.open(sourceAddressOf(request));
-  const refused = metrics.meter('none');
-  const newApp = (): FastifyInstance =>
-    createApp({
-      settings: config,
-      tls: options.tls !== undefined,
-      log,
-      admitUnknown: admitOpen,
-      refused: (status) => count(refused, status),
-    });
+  const metrics = options.metrics ?? createMetrics(options.version);
+  const state = { draining: false };
+  const newListener = listenerMaker(options, gates, metrics);
+  const main = newListener(config.listen);
+  const admin = config.adminListen ? newListener(config.adminListen) : undefined;
+  const listeners = admin ? [admin, main] : [main];
 
-  const app = newApp();
+  const health = healthOf(options, state);
   const routes = { dispatch: options.dispatch, gates, checkOrigin, metrics, log, accessLog: config.accessLog };
-  registerHealth(app, health);
-  registerOpenRoutes(app, options, routes, admitOpen);
-  registerOperations(app, options.operations, routes);
-  metrics.watchServer({ connections: () => connectionsOf(app) });
+  for (const { app } of listeners) registerHealth(app, health);
+  if (admin) registerAdminMetrics(admin.app, metrics);
+  registerOpenRoutes(main.app, options, routes);
+  registerOperations(main.app, options.operations, routes);
+  metrics.watchServer({ connections: () => main.connections.all.size });
 
-  const admin = config.adminListen ? newApp() : undefined;
-  if (admin) {
-    registerHealth(admin, health);
-    registerAdminMetrics(admin, metrics);
-  }
-  const apps = admin ? [app, admin] : [app];
   let closing: Promise<void> | undefined;
   let stopTls = (): void => undefined;
-  const reloadTls = async (): Promise<void> => {
-    if (options.tls) await applyTls(apps.map(tlsServerOf), options.tls);
+  const servers = listeners.map(({ app }) => tlsServerOf(app));
+  const reloadTls = async (): Promise<void> => (tls ? applyTls(servers, tls) : undefined);
+  const close = (): Promise<void> => {
+    state.draining = true;
+    stopTls();
+    closing ??= closeAll(main, admin, config);
+    return closing;
   };
-  return {
-    app,
-    metrics,
-    gates,
-    checkOrigin,
-    reloadTls,
-    listen: async () => {
-      await reloadTls();
-      if (options.tls) stopTls = followTls(apps.map(tlsServerOf), options.tls, log);
-      if (admin && config.adminListen) await listenOn(admin, config.adminListen);
-      return listenOn(app, config.listen);
-    },
-    close: () => {
-      draining = true;
-      stopTls();
-      closing ??= closeAll(app, admin, config);
-      return closing;
-    },
+  const listen = async (): Promise<string> => {
+    await reloadTls();
+    if (tls) stopTls = followTls(servers, tls, log);
+    try {
+      if (admin) await listenOn(admin);
+      return await listenOn(main);
+    } catch (thrown) {
+      await close();
+      throw thrown;
+    }
+  };
+  return { app: main.app, metrics, gates, checkOrigin, listen, close, reloadTls };
+}
+
+/** One address that is listened on, and what is served there. */
+interface Listener {
+  readonly app: FastifyInstance;
+  readonly address: ListenAddress;
+  readonly connections: Connections;
+}
+
+function listenerMaker(options: HttpServerOptions, gates: Gates, metrics: Metrics) {
+  const meter = metrics.meter('none');
+  const tls = options.tls !== undefined;
+  return (address: ListenAddress): Listener => {
+    const app = createApp({
+      settings: options.config,
+      tls,
+      log: options.log,
+      admitUnknown: (request) => gates.open(sourceAddressOf(request)),
+      refused: (status) => count(meter, status),
+    });
+    return { app, address, connections: trackConnections(app, tls) };
   };
 }
 
-function registerOpenRoutes(
-  app: FastifyInstance,
-  options: HttpServerOptions,
-  routes: OperationRouteDeps,
-  admit: (request: FastifyRequest) => void,
-): void {
+function healthOf({ version, probes, log }: HttpServerOptions, state: { readonly draining: boolean }): HealthSource {
+  const failed = (probe: string, error: unknown): void =>
+    log.warn({ probe, error: describeError(error) }, 'readiness probe failed');
+  return { version, draining: () => state.draining, readiness: createReadiness(probes, failed) };
+}
+
+function registerOpenRoutes(app: FastifyInstance, options: HttpServerOptions, routes: OperationRouteDeps): void {
   const { operations, publicRoutes, version, config } = options;
   registerPages(app, { version, operations, publicRoutes, publicUrl: config.publicUrl ?? undefined }, (request) => {
-    admit(request);
+    routes.gates.open(sourceAddressOf(request));
     routes.checkOrigin(request.headers.host, undefined);
   });
   registerPublicRoutes(app, publicRoutes, routes);
   if (config.adminListen === null) registerMetrics(app, operations, routes);
 }
 
-async function listenOn(app: FastifyInstance, { host, port }: ListenAddress): Promise<string> {
+async function listenOn({ app, address: { host, port } }: Listener): Promise<string> {
   try {
     // Fastify would bind `localhost` to two addresses by a second server, which has no certificate.
     return await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port, backlog: 4096 });
@@ -150,7 +153,7 @@ const listenFaults: Readonly<Record<string, string>> = {
 };
 
 /** The admin listener goes last, so that health and metrics can be read while requests drain. */
-async function closeAll(app: FastifyInstance, admin: FastifyInstance | undefined, config: HttpSettings): Promise<void> {
-  await drain(app, config);
-  if (admin) await drain(admin, { lameDuck: 0, shutdownTimeout: 1000 });
+async function closeAll(main: Listener, admin: Listener | undefined, config: HttpSettings): Promise<void> {
+  await drain(main.app, main.connections, config);
+  if (admin) await drain(admin.app, admin.connections, { shutdownDelay: 0, drainIdle: 0, shutdownTimeout: 1000 });
 }

@@ -12,8 +12,10 @@ export interface HttpSettings {
   readonly silenceTimeout: number;
   readonly keepAliveTimeout: number;
   readonly maxConnections: number;
-  /** How long `close()` goes on serving with `connection: close`, so that clients on kept connections lose nothing. */
-  readonly lameDuck: number;
+  /** How long `close()` goes on serving as before, with `/readyz` at 503, before the port is closed. */
+  readonly shutdownDelay: number;
+  /** How long a kept connection may be without a request while the server drains. */
+  readonly drainIdle: number;
   /** How long `close()` waits for answers under way before it cuts connections. */
   readonly shutdownTimeout: number;
   /** Addresses and CIDR ranges whose X-Forwarded-For is believed. */
@@ -54,7 +56,8 @@ export const defaultHttpSettings: HttpSettings = Object.freeze({
   // Longer than the idle time of the usual load balancers (60 s), so that they never send into a closing connection.
   keepAliveTimeout: 65_000,
   maxConnections: 16_384,
-  lameDuck: 300,
+  shutdownDelay: 0,
+  drainIdle: 300,
   shutdownTimeout: 10_000,
   trustedProxies: [],
   rates: {

@@ -39,7 +39,7 @@ export async function startServer(tls?: TlsProvider): Promise<TestServer> {
     }
   };
   const server = createHttpServer({
-    config: { ...defaultHttpSettings, listen: { host: '127.0.0.1', port: 0 }, lameDuck: 0, shutdownTimeout: 100 },
+    config: { ...defaultHttpSettings, listen: { host: '127.0.0.1', port: 0 }, drainIdle: 0, shutdownTimeout: 100 },
     operations,
     dispatch,
     publicRoutes: [],

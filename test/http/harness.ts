@@ -190,7 +190,7 @@ export async function startServer(context: Pick<TestContext, 'after'>, options: 
     config: {
       ...defaultHttpSettings,
       listen: { host: '127.0.0.1', port: 0 },
-      lameDuck: 0,
+      drainIdle: 0,
       ...options.config,
     },
     operations: options.operations ?? [
