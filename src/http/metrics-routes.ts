@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { BoundOperation } from '#core/operation.ts';
 import type { Metrics } from './metrics.ts';
 import { readMetrics } from './metrics-operation.ts';
-import { callOperation, type OperationRouteDeps } from './operation-routes.ts';
+import { admission, callOperation, type OperationRouteDeps } from './operation-routes.ts';
 import { sendError } from './reply.ts';
 
 /** `/metrics` on the main listener is the operation `system.read_metrics` in the text form that Prometheus reads. */
@@ -13,7 +13,7 @@ export function registerMetrics(
 ): void {
   const operation = operations.find(({ id }) => id === readMetrics.id);
   if (!operation) return;
-  app.get('/metrics', { exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/metrics', { onRequest: admission(deps) }, async (request, reply) => {
     try {
       const { output } = await callOperation(operation, deps, request, () => ({}));
       const { text } = output as { readonly text: string };
@@ -26,9 +26,7 @@ export function registerMetrics(
 
 /** `/metrics` without a token, on a listener that only the operator's network reaches. */
 export function registerAdminMetrics(app: FastifyInstance, metrics: Metrics): void {
-  app.get('/metrics', { exposeHeadRoute: false }, async (_request, reply) =>
-    reply.headers(textHeaders(metrics)).send(await metrics.render()),
-  );
+  app.get('/metrics', async (_request, reply) => reply.headers(textHeaders(metrics)).send(await metrics.render()));
 }
 
 function textHeaders(metrics: Metrics): Record<string, string> {

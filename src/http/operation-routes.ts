@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
 import type { Dispatch, Reply } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
@@ -25,15 +25,27 @@ export function registerOperations(
   operations: readonly BoundOperation[],
   deps: OperationRouteDeps,
 ): void {
+  const onRequest = admission(deps);
   for (const operation of operations) {
     const { method, path, bodyLimit } = operation.http;
     app.route({
       method: method === 'GET' ? ['GET', 'HEAD'] : method,
       url: `/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
       ...(bodyLimit === undefined ? {} : { bodyLimit }),
+      onRequest,
       handler: operationHandler(operation, deps),
     });
   }
+}
+
+/** What stands before the body is read: whoever is not admitted cannot make us read and parse a megabyte. */
+export function admission({ checkOrigin, gates }: OperationRouteDeps): onRequestHookHandler {
+  return (request, _reply, done) => {
+    const { host, origin, authorization } = request.headers;
+    checkOrigin(host, origin);
+    gates.authentication.admit(sourceAddressOf(request), credentialsOf(authorization));
+    done();
+  };
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
@@ -60,10 +72,7 @@ function operationHandler(operation: BoundOperation, deps: OperationRouteDeps): 
   };
 }
 
-/**
- * Takes a request through the gates to dispatch. `/metrics` goes this way as well, so that there is one place where
- * HTTP credentials are read.
- */
+/** Takes an admitted request to dispatch. `/metrics` goes this way as well: there is one place that calls operations. */
 export async function callOperation(
   operation: BoundOperation,
   deps: OperationRouteDeps,
@@ -71,18 +80,16 @@ export async function callOperation(
   input: () => unknown,
 ): Promise<Reply> {
   const { headers } = request;
-  deps.checkOrigin(headers.host, headers.origin);
   const sourceAddress = sourceAddressOf(request);
   const credentials = credentialsOf(headers.authorization);
   const gate = deps.gates.authentication;
-  gate.admit(sourceAddress, credentials);
   try {
     const reply = await deps.dispatch({
       operation,
       input: input(),
       credentials,
       transport: 'rest',
-      sourceAddress,
+      sourceAddress: sourceAddress === '' ? null : sourceAddress,
       requestId: request.id,
       idempotencyKey: tokenHeader('Idempotency-Key', headers['idempotency-key']),
       approvalId: tokenHeader('Chancery-Approval', headers['chancery-approval']),

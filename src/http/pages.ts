@@ -89,6 +89,6 @@ function sendPage(request: FastifyRequest, reply: FastifyReply, page: Page): Fas
   const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
   const body = zipped ? page.gzip : page.body;
   if (zipped) reply.header('content-encoding', 'gzip');
-  boundReading(reply, body.length);
+  boundReading(reply.raw, body.length);
   return reply.send(body);
 }

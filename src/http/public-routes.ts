@@ -74,7 +74,7 @@ async function answer(
     sourceAddress,
     requestId: request.id,
   });
-  boundReading(reply, result.body.length);
+  boundReading(reply.raw, result.body.length);
   reply
     .code(result.status)
     .header('x-request-id', request.id)

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { describeError, knownError, toProblem } from './problem.ts';
@@ -26,15 +27,21 @@ export function sendError(reply: FastifyReply, thrown: unknown, log: Logger, ope
   return problem.status;
 }
 
-/** Bytes that surely fit into the socket's own buffers; more than that, a client that does not read keeps in our memory. */
-const alwaysBuffered = 65_536;
-/** Bytes per second that any honest reader manages. */
-const slowestReader = 16_384;
+export interface ReadingLimits {
+  /** Bytes that surely fit into the socket's own buffers; more than that, a client that does not read keeps in our memory. */
+  readonly alwaysBuffered: number;
+  /** Milliseconds that everybody gets. */
+  readonly grace: number;
+  /** Bytes per second that any honest reader manages. */
+  readonly slowest: number;
+}
+
+const readingLimits: ReadingLimits = { alwaysBuffered: 65_536, grace: 10_000, slowest: 16_384 };
 
 /** Cuts the connection of a client that reads a large answer too slowly. Call it before the answer is sent. */
-export function boundReading(reply: FastifyReply, bytes: number): void {
-  if (bytes <= alwaysBuffered) return;
-  const timer = setTimeout(() => reply.raw.destroy(), 10_000 + (bytes / slowestReader) * 1000);
+export function boundReading(response: ServerResponse, bytes: number, limits: ReadingLimits = readingLimits): void {
+  if (bytes <= limits.alwaysBuffered) return;
+  const timer = setTimeout(() => response.destroy(), limits.grace + (bytes / limits.slowest) * 1000);
   timer.unref();
-  reply.raw.once('close', () => clearTimeout(timer));
+  response.once('close', () => clearTimeout(timer));
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Credentials } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
 
@@ -24,11 +25,14 @@ export function credentialsOf(authorization: string | undefined): Credentials {
   return token === undefined ? { kind: 'none' } : { kind: 'bearer', token };
 }
 
-/** The address a request came from, IPv4 in its plain form also on a dual-stack socket. */
+/**
+ * The address a request came from, IPv4 in its plain form also on a dual-stack socket. Behind a proxy that passes on
+ * whatever it was told, the address may be any text; then it is empty, as for a socket that is already gone.
+ */
 export function sourceAddressOf(request: { readonly ip: string | undefined }): string {
-  // A socket that is already gone has no address left.
   const ip = request.ip ?? '';
-  return ip.startsWith('::ffff:') ? ip.slice(7) : ip;
+  const plain = ip.startsWith('::ffff:') ? ip.slice(7) : ip;
+  return isIP(plain) === 0 ? '' : plain;
 }
 
 const printable = /^[\x21-\x7e]{1,255}$/;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
+import { boundReading } from '#http/reply.ts';
 import { rawExchange, startServer } from './harness.ts';
 
 const headers = { 'content-type': 'application/json' };
@@ -75,6 +77,29 @@ test('a client that stops reading a large answer is cut off', async (context) =>
   assert.ok(received < body.length, `${received} bytes came although nobody was reading`);
 });
 
+test('a client that reads a large answer, but too slowly, is cut off', async (context) => {
+  const body = Buffer.alloc(32_000_000, 'a');
+  const server = createServer((_request, response) => {
+    boundReading(response, body.length, { alwaysBuffered: 65_536, grace: 200, slowest: body.length * 10 });
+    response.end(body);
+  });
+  context.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const slow = connect(port, '127.0.0.1');
+  slow.on('error', () => undefined);
+  slow.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  let received = 0;
+  const reading = setInterval(() => {
+    received += (slow.read(1000) as Buffer | null)?.length ?? 0;
+  }, 20);
+  context.after(() => clearInterval(reading));
+  // What is in the buffers of the kernel can still be read; that the rest never comes is what ends the connection.
+  await once(slow, 'readable');
+  await untilNoConnection(server);
+  assert.ok(received < body.length);
+});
+
 test('more connections than allowed are turned away', async (context) => {
   const { url } = await startServer(context, { config: { maxConnections: 3 } });
   const { hostname, port } = new URL(url);
@@ -91,3 +116,15 @@ test('more connections than allowed are turned away', async (context) => {
   assert.equal(await rawExchange(url, 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'), '');
   for (const socket of open) socket.destroy();
 });
+
+async function untilNoConnection(server: Server): Promise<void> {
+  for (;;) {
+    const count = await new Promise<number>((resolve, reject) => {
+      server.getConnections((error, open) => (error ? reject(error) : resolve(open)));
+    });
+    if (count === 0) return;
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  }
+}

@@ -133,6 +133,23 @@ test('behind a trusted proxy the limit counts the address that the proxy names, 
   assert.equal((await plain.call('GET', '/open', from('192.0.2.2'))).status, 429);
 });
 
+test('whoever is not admitted cannot make the server read a body', async (context) => {
+  const { call } = await startServer(context, { config: rates({ failedAuthentication: fixed(1) }) });
+  await call('GET', '/v1/test/roles', { token: null });
+  const broken = { token: null, body: '{"broken', headers: { 'content-type': 'application/json' } };
+  assert.equal((await call('POST', '/v1/test/roles/web', broken)).status, 429);
+});
+
+test('an address that is no address is none', async (context) => {
+  const { call, events } = await startServer(context, { config: { trustedProxies: ['127.0.0.1'] } });
+  await call('GET', '/v1/test/roles', { headers: { 'x-forwarded-for': 'canary' } });
+  await call('GET', '/v1/test/roles', { headers: { 'x-forwarded-for': '192.0.2.9' } });
+  assert.deepEqual(
+    events.map(({ sourceAddress }) => sourceAddress),
+    [null, '192.0.2.9'],
+  );
+});
+
 test('a principal that has used up its rate is refused before the policy is asked; background work is not counted', async () => {
   let asked = 0;
   const authorize = limitPrincipals(async () => {
