@@ -92,7 +92,7 @@ export const settingsSchema = z.strictObject({
     default: 'false',
   }),
   CHANCERY_BODY_LIMIT: setting(count(1024, 16_777_216), {
-    about: 'Largest body of an API request in bytes. Operations that take a CSR or a JWS accept at most 65536.',
+    about: 'Largest body of an API request in bytes, where the operation has no limit of its own.',
     example: '4194304',
     default: '1048576',
   }),

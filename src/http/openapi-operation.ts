@@ -42,6 +42,7 @@ export function describeOperation(operation: DescribedOperation, answer: string,
     'x-open-world': operation.openWorld === true,
     'x-installation': operation.installation === true,
     ...(operation.sensitive === undefined ? {} : { 'x-sensitive': [...operation.sensitive] }),
+    ...(http.bodyLimit === undefined ? {} : { 'x-body-limit': http.bodyLimit }),
     'x-cli': commandOf(operation, inPath),
   };
 }

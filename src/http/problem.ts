@@ -51,7 +51,7 @@ function problemHeaders(error: AppError, requestId: string, options: ProblemOpti
 }
 
 /** What Fastify and Node call their own refusals, as codes of ours. Their texts may quote the request: they stay here. */
-const frameworkErrors: Readonly<Record<string, () => AppError>> = {
+const frameworkErrors: Readonly<Record<string, (bodyLimit: number | undefined) => AppError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: bodyTooLarge,
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new AppError('unsupported_media_type', 'The body has a media type that is not accepted here.', {
@@ -68,18 +68,18 @@ const frameworkErrors: Readonly<Record<string, () => AppError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: () => new AppError('request_timeout', 'The request did not arrive in time.'),
 };
 
-function bodyTooLarge(): AppError {
-  return new AppError('too_large', 'The body is larger than this operation accepts.', {
-    hint: 'Most operations accept 1 MiB; those that take a CSR accept 64 KiB.',
+function bodyTooLarge(limit: number | undefined): AppError {
+  return new AppError('too_large', 'The body is larger than is accepted here.', {
+    ...(limit === undefined ? {} : { hint: `At most ${limit} bytes are accepted.` }),
   });
 }
 
-/** The AppError for whatever was thrown, by us, by Fastify or by Node's parser. */
-export function knownError(thrown: unknown): AppError {
+/** The AppError for whatever was thrown, by us, by Fastify or by Node's parser. `bodyLimit` is that of the route. */
+export function knownError(thrown: unknown, bodyLimit?: number): AppError {
   if (thrown instanceof AppError) return thrown;
   const { code, statusCode } = thrown as { code?: unknown; statusCode?: unknown };
   const known = typeof code === 'string' ? frameworkErrors[code] : undefined;
-  if (known) return known();
+  if (known) return known(bodyLimit);
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500)
     return new AppError('invalid_request', 'The request is not valid HTTP for this server.');
   return toAppError(thrown);

@@ -18,7 +18,7 @@ export function sendOutput(reply: FastifyReply, status: number, output: unknown)
 /** Answers with the problem document of whatever was thrown, and logs what is our fault. Returns the status. */
 export function sendError(reply: FastifyReply, thrown: unknown, log: Logger, operation?: string): number {
   const { request } = reply;
-  const error = knownError(thrown);
+  const error = knownError(thrown, request.routeOptions?.bodyLimit);
   const tokenShown = error.code === 'unauthenticated' && credentialsOf(request.headers.authorization).kind === 'bearer';
   const problem = toProblem(error, request.id, { tokenShown });
   if (problem.status >= 500)
