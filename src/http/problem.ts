@@ -69,9 +69,8 @@ const frameworkErrors: Readonly<Record<string, (bodyLimit: number | undefined) =
 };
 
 function bodyTooLarge(limit: number | undefined): AppError {
-  return new AppError('too_large', 'The body is larger than is accepted here.', {
-    ...(limit === undefined ? {} : { hint: `At most ${limit} bytes are accepted.` }),
-  });
+  const options = limit === undefined ? {} : { hint: `At most ${limit} bytes are accepted.` };
+  return new AppError('too_large', 'The body is larger than is accepted here.', options);
 }
 
 /** The AppError for whatever was thrown, by us, by Fastify or by Node's parser. `bodyLimit` is that of the route. */
