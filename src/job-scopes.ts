@@ -6,6 +6,8 @@ export const jobScopes: Jobs = {
   [purgeJob.name]: purgeJob.scope,
   'seal.rewrap': { operations: ['seal.rewrap_values', 'seal.delete_unused_keys'], resources: ['seal/keys'] },
   'audit.write_checkpoint': { operations: ['audit.get_checkpoint'], resources: ['audit/checkpoint'] },
+  'pki.publish_crls': { operations: ['pki.rebuild_crls'], resources: ['pki/authorities/*'] },
+  'pki.renew_ocsp_signers': { operations: ['pki.renew_ocsp_signer'], resources: ['pki/authorities/*'] },
   'system.serve_tls': {
     operations: [
       'pki.get_authority',

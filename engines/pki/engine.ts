@@ -9,6 +9,7 @@ import type { PkiDeps } from './deps.ts';
 import { createDirectory } from './directory.ts';
 import { createSigner } from './signer/signer.ts';
 import { pkiOperations } from './operations/all.ts';
+import { createPublication } from './revocation/publication.ts';
 
 export interface PkiOptions {
   readonly store: Store;
@@ -20,15 +21,17 @@ export interface PkiOptions {
 }
 
 /** Certificates from authorities of our own. */
-export function createPki({ store, sealer, clock, baseUrl }: PkiOptions): Engine {
+export function createPki({ store, sealer, clock, baseUrl, dispatch }: PkiOptions): Engine {
   const directory = createDirectory({ store, sealer, baseUrl });
   const signer = createSigner();
   const deps: PkiDeps = { store, sealer, clock, baseUrl, directory, crlShards: createCrlShards(store), signer };
+  const operations = bind(pkiOperations, deps);
+  const publication = createPublication({ store, sealer, clock, directory, dispatch, operations });
   return {
     name: 'pki',
-    operations: bind(pkiOperations, deps),
-    publicRoutes: [],
-    jobs: [],
+    operations,
+    publicRoutes: publication.publicRoutes,
+    jobs: publication.jobs,
     sealedColumns: [
       { table: 'pki_issuers', key: 'id', column: 'private_key' },
       { table: 'pki_ocsp_signers', key: 'id', column: 'private_key' },

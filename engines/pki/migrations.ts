@@ -51,4 +51,23 @@ export const pkiMigrations: readonly Migration[] = [
         private_key BLOB NOT NULL, certificate BLOB NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL)`,
     ],
   },
+  {
+    area: 'pki',
+    number: 2,
+    title: 'publication of CRLs',
+    statements: [
+      `CREATE TABLE pki_crl_states (
+        issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, namespace TEXT NOT NULL, changes BIGINT NOT NULL,
+        published BIGINT NOT NULL, scheduled_at BIGINT NOT NULL, rebuild_at BIGINT NOT NULL,
+        PRIMARY KEY (issuer_id, shard))`,
+      'DROP INDEX pki_certificates_revoked',
+      // Holds all that a CRL says, in its order, so that building one reads no certificate.
+      `CREATE INDEX pki_certificates_revoked ON pki_certificates (
+        issuer_id, crl_shard, serial_number, status, not_after, revoked_at, revocation_reason, invalidity_date)
+        WHERE status <> 'valid'`,
+      "ALTER TABLE pki_ocsp_signers ADD COLUMN serial_number TEXT NOT NULL DEFAULT ''",
+      'ALTER TABLE pki_ocsp_signers ADD COLUMN generation BIGINT NOT NULL DEFAULT 0',
+      'CREATE UNIQUE INDEX pki_ocsp_signers_generation ON pki_ocsp_signers (issuer_id, generation)',
+    ],
+  },
 ];

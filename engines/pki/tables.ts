@@ -135,11 +135,28 @@ export interface CrlShardRow {
   reserved: number;
 }
 
-/** The newest CRL of each kind of each shard. */
+/**
+ * How far the CRL of a shard is behind. Every change of a certificate's status adds one to `changes` in the same commit,
+ * and a CRL says in `published` which count it has seen: no clock is compared, so no change is ever missed. Shard -1
+ * stands for certificates that name no CRL; nothing is published for it.
+ */
+export interface CrlStateRow {
+  issuer_id: string;
+  shard: number;
+  namespace: string;
+  changes: number;
+  published: number;
+  /** thisUpdate of the last CRL that was made because its time had come; 0: none yet. */
+  scheduled_at: number;
+  /** When the next one is made, changes or not. */
+  rebuild_at: number;
+}
+
+/** The newest CRL of each kind of each shard; `base` is the full CRL that the delta CRL builds on. */
 export interface CrlRow {
   issuer_id: string;
   shard: number;
-  kind: 'full' | 'delta';
+  kind: 'full' | 'delta' | 'base';
   namespace: string;
   number: number;
   this_update: number;
@@ -158,6 +175,9 @@ export interface OcspSignerRow {
   certificate: Uint8Array;
   not_before: number;
   not_after: number;
+  serial_number: string;
+  /** 1, 2, 3 … within the issuer; unique, so that of two nodes that renew at once one takes what the other made. */
+  generation: number;
 }
 
 export interface PkiTables {
@@ -169,6 +189,7 @@ export interface PkiTables {
   pki_certificate_names: CertificateNameRow;
   pki_blocked_keys: BlockedKeyRow;
   pki_crl_shards: CrlShardRow;
+  pki_crl_states: CrlStateRow;
   pki_crls: CrlRow;
   pki_ocsp_signers: OcspSignerRow;
 }

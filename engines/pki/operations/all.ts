@@ -1,7 +1,10 @@
 import { authorityOperations } from './authorities.ts';
+import { crlOperations } from './crls.ts';
 import { importOperations } from './import.ts';
 import { inventoryOperations } from './inventory.ts';
 import { issueOperations } from './issue.ts';
+import { ocspSignerOperations } from './ocsp-signer.ts';
+import { revocationOperations } from './revocation.ts';
 import { roleOperations } from './roles.ts';
 import { rotationOperations } from './rotation.ts';
 import { signingOperations } from './signing.ts';
@@ -15,4 +18,7 @@ export const pkiOperations = [
   ...roleOperations,
   ...issueOperations,
   ...inventoryOperations,
+  ...revocationOperations,
+  ...crlOperations,
+  ...ocspSignerOperations,
 ];

@@ -1,0 +1,165 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Change, insert, update } from '#core/change.ts';
+import type { Store } from '#storage/store.ts';
+import { readDer } from '#pki/asn1/reader.ts';
+import { signingKeyOf } from '#pki/issuance.ts';
+import type { CertifiedIssuer } from '#pki/issuer.ts';
+import type { CrlRow, CrlStateRow } from '#pki/tables.ts';
+import type { PkiUrls } from '#pki/urls.ts';
+import { readAlgorithmIdentifier, sign, signatureAlgorithmOf, verify } from '#pki/x509/algorithm.ts';
+import { assembleCrl, encodeTbsCertList, type TbsCertListFields } from '#pki/x509/crl.ts';
+import { differences, type EntryList, entriesOf, readEntries } from './crl-entries.ts';
+
+/**
+ * Makes the CRLs of one shard of one issuer: the full one, and with it, under the same number, the delta CRL that says
+ * what has changed since the last full one of the cycle before (RFC 5280 §5.2.3, §5.2.4). Whoever holds that CRL or
+ * a later one comes up to date with the delta alone.
+ */
+export interface CrlOrder {
+  readonly issuer: CertifiedIssuer;
+  readonly urls: PkiUrls;
+  readonly shard: number;
+  /** Milliseconds. */
+  readonly now: number;
+  /** Seconds. */
+  readonly ttl: number;
+}
+
+export interface BuiltCrl {
+  readonly full: CrlRow;
+  readonly delta: CrlRow;
+  /** They conflict when another node was first. */
+  readonly changes: readonly Change[];
+}
+
+export type StoredCrl = Omit<CrlRow, 'crl'>;
+
+const columns = 'issuer_id, shard, kind, namespace, number, this_update, next_update, entries';
+
+/** The CRL without its bytes, which can be a megabyte. */
+export function findStored(
+  store: Store,
+  issuerId: string,
+  shard: number,
+  kind: CrlRow['kind'],
+): Promise<StoredCrl | undefined> {
+  const sql = `SELECT ${columns} FROM pki_crls WHERE issuer_id = ? AND shard = ? AND kind = ?`;
+  return store.first<StoredCrl>(sql, [issuerId, shard, kind]);
+}
+
+export function readStored(
+  store: Store,
+  issuerId: string,
+  shard: number,
+  kind: CrlRow['kind'],
+): Promise<CrlRow | undefined> {
+  const sql = `SELECT ${columns}, crl FROM pki_crls WHERE issuer_id = ? AND shard = ? AND kind = ?`;
+  return store.first<CrlRow>(sql, [issuerId, shard, kind]);
+}
+
+export function findState(store: Store, issuerId: string, shard: number): Promise<CrlStateRow | undefined> {
+  return store.first<CrlStateRow>('SELECT * FROM pki_crl_states WHERE issuer_id = ? AND shard = ?', [issuerId, shard]);
+}
+
+/** Whether the CRL of this shard does not say what is so now, or its time has come. */
+export function isDue(state: CrlStateRow | undefined, now: number): boolean {
+  return state === undefined || state.changes !== state.published || state.rebuild_at <= now;
+}
+
+export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl> {
+  const { issuer, shard, now } = order;
+  // The count is read before the entries: whatever changes from here on makes this CRL stale.
+  const state = await findState(store, issuer.row.id, shard);
+  const previous = await findStored(store, issuer.row.id, shard, 'full');
+  const isScheduled = state === undefined || previous === undefined || state.rebuild_at <= now;
+  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0);
+  const base = previous && (await readStored(store, issuer.row.id, shard, isScheduled ? 'full' : 'base'));
+  const number = nextNumber(previous?.number, now);
+  const full = await signCrl(order, number, entries, undefined);
+  const changed: EntryList = base ? differences(entriesOf(base.crl), entries.der) : { der: Buffer.alloc(0), count: 0 };
+  const delta = await signCrl(order, number, changed, base?.number ?? number);
+  const newBase = base === undefined ? full : isScheduled ? base : undefined;
+  return {
+    full,
+    delta,
+    changes: [
+      storeCrl(full, previous, previous?.number),
+      storeCrl(delta, previous),
+      ...(newBase ? [storeCrl({ ...newBase, kind: 'base' }, previous)] : []),
+      storeState(order, state, isScheduled),
+    ],
+  };
+}
+
+/**
+ * The time in milliseconds, or one more than the last number: it grows even when a backup is restored whose last number
+ * is lower than what was published since (RFC 5280 §5.2.3), and takes 6 octets of the 20 that are allowed.
+ */
+export function nextNumber(previous: number | undefined, now: number): number {
+  return Math.max((previous ?? 0) + 1, now);
+}
+
+async function signCrl(
+  order: CrlOrder,
+  number: number,
+  entries: EntryList,
+  deltaBase: number | undefined,
+): Promise<CrlRow> {
+  const { issuer, urls, shard, now, ttl } = order;
+  const key = await signingKeyOf(issuer);
+  const algorithm = signatureAlgorithmOf(key.keyType);
+  const nextUpdate = now + ttl * 1000;
+  const url = urls.crl(issuer.row.number, shard);
+  const fields: TbsCertListFields = {
+    signatureAlgorithm: algorithm,
+    issuer: issuer.certificate.subject.der,
+    thisUpdate: now,
+    nextUpdate,
+    crlNumber: number,
+    authorityKeyIdentifier: issuer.keyId,
+    // The same name as in the certificates, in full and delta CRL alike: they have one scope (RFC 5280 §5.2.4, §5.2.5).
+    issuingDistributionPoint: { fullName: [{ kind: 'uri', value: url }] },
+    deltaBase,
+    freshestCrl: deltaBase === undefined ? [urls.deltaCrl(issuer.row.number, shard)] : undefined,
+    entries: entries.count === 0 ? [] : [entries.der],
+  };
+  const tbs = encodeTbsCertList(fields);
+  const signature = sign(key.privateKey, key.keyType, tbs);
+  // Hashing a megabyte takes milliseconds, once to sign and once to verify: others have a turn between them.
+  await nextTurn();
+  if (!verify(key.publicKey, readDer(algorithm, algorithm.length, readAlgorithmIdentifier), tbs, signature))
+    throw new Error('the signature of the CRL just made does not verify: the key or the machine is faulty');
+  return {
+    issuer_id: issuer.row.id,
+    shard,
+    kind: deltaBase === undefined ? 'full' : 'delta',
+    namespace: issuer.row.namespace,
+    number,
+    this_update: now,
+    next_update: nextUpdate,
+    entries: entries.count,
+    crl: assembleCrl(tbs, algorithm, signature),
+  };
+}
+
+function storeCrl(row: CrlRow, previous: StoredCrl | undefined, replaces?: number): Change {
+  if (previous === undefined) return insert('pki_crls', { ...row });
+  const { issuer_id, shard, kind, ...set } = row;
+  const guard = replaces === undefined ? {} : { number: replaces };
+  return update('pki_crls', set, { issuer_id, shard, kind, ...guard }, { expect: 1 });
+}
+
+function storeState(order: CrlOrder, state: CrlStateRow | undefined, isScheduled: boolean): Change {
+  const { issuer, shard, now, ttl } = order;
+  const key = { issuer_id: issuer.row.id, shard };
+  const schedule = isScheduled ? { scheduled_at: now, rebuild_at: now + ttl * 500 } : {};
+  if (state) return update('pki_crl_states', { published: state.changes, ...schedule }, key, { expect: 1 });
+  return insert('pki_crl_states', {
+    ...key,
+    namespace: issuer.row.namespace,
+    changes: 0,
+    published: 0,
+    scheduled_at: now,
+    rebuild_at: now + ttl * 500,
+  });
+}
