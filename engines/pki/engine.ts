@@ -37,6 +37,7 @@ export function createPki({ store, sealer, clock, baseUrl, dispatch }: PkiOption
       { table: 'pki_ocsp_signers', key: 'id', column: 'private_key' },
     ],
     async close() {
+      await publication.close();
       directory.close();
       await signer.close();
     },
