@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { openAudit } from '#audit/audit.ts';
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { createAuthenticate } from '#auth/authenticate.ts';
 import { bootstrapAdministrator } from '#auth/bootstrap.ts';
 import { purgeJob } from '#auth/housekeeping.ts';
@@ -58,7 +58,7 @@ export interface StartOptions {
 export async function start(config: Config, options: StartOptions = {}): Promise<Chancery> {
   const { clock = systemClock, log = pino({ level: config.log.level }) } = options;
   await mkdir(config.data, { recursive: true, mode: 0o700 });
-  const store = await openStore({ url: storeUrl(config), linker: linkEvents, migrations: pkiMigrations, log });
+  const store = await openStore({ url: storeUrl(config), linker: auditLinker, migrations: pkiMigrations, log });
   try {
     return await startOnStore(config, store, clock, log);
   } catch (error) {

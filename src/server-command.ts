@@ -1,4 +1,4 @@
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { verifyLog } from '#audit/verify.ts';
 import type { LocalContext } from '#cli/main.ts';
 import { toAppError } from '#core/errors.ts';
@@ -51,7 +51,7 @@ async function restore(words: readonly string[]): Promise<number> {
 
 async function verify(): Promise<number> {
   const config = loadConfig(process.env, process.cwd());
-  const store = await openStore({ url: urlOf(config), migrations: pkiMigrations, linker: linkEvents });
+  const store = await openStore({ url: urlOf(config), migrations: pkiMigrations, linker: auditLinker });
   try {
     const report = await verifyLog(store);
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);

@@ -13,7 +13,8 @@ import { decodeName, formatName } from '#pki/x509/name.ts';
 import { decodeSpki, keyIdentifierOf, spkiSha256 } from '#pki/x509/spki.ts';
 import { authorityExtensions } from './authority-certificate.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
-import { newSerialNumber, signingKeyOf } from './issuance.ts';
+import { signingKeyOf } from './issuance.ts';
+import { randomSerial } from '#pki/x509/serial.ts';
 import { type CertifiedIssuer, issuerKeyPlace } from './issuer.ts';
 import { type SigningKey, signPrepared, toPublicKey } from './signing.ts';
 import type { CertificateRow, IssuerRow, IssuerState } from './tables.ts';
@@ -120,7 +121,7 @@ export async function signAuthority(
   order: AuthorityCertificateOrder,
   signer: AuthoritySigner,
 ): Promise<SignedAuthority> {
-  const serialNumber = newSerialNumber();
+  const serialNumber = randomSerial();
   const key = await keyOf(signer);
   const tbs = encodeTbsCertificate({
     serialNumber,

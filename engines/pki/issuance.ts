@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { type Change, insert } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { encodeExtension } from '#pki/x509/extension.ts';
 import { signatureAlgorithmOf } from '#pki/x509/algorithm.ts';
+import { randomSerial } from '#pki/x509/serial.ts';
 import { decodeName, encodeName, formatName } from '#pki/x509/name.ts';
 import { type CertificateTemplate, compileTemplate } from '#pki/x509/template.ts';
 import { accessExtension, crlExtension } from './authority-certificate.ts';
@@ -42,16 +42,9 @@ export interface LeafOrder {
   readonly keyId: Buffer;
 }
 
-/** 159 random bits: 20 octets with the sign bit clear and never zero (RFC 5280 §4.1.2.2). */
-export function newSerialNumber(): string {
-  const octets = randomBytes(20);
-  octets[0] = ((octets[0] ?? 0) & 0x7f) | 0x40;
-  return octets.toString('hex');
-}
-
 /** Throws `refused` when the linter faults the certificate. */
 export async function issueLeaf(signer: Pick<Signer, 'sign'>, order: LeafOrder, grant: Grant): Promise<IssuedLeaf> {
-  const serialNumber = newSerialNumber();
+  const serialNumber = randomSerial();
   const subject = subjectOf(order.profile);
   const tbs = prepare(order, serialNumber, subject.der);
   const certificate = await signer.sign(order.issuer, { tbs, kind: 'leaf', webPki: order.webPki });

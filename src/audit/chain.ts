@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { AuditEvent } from '#core/audit-event.ts';
 import type { AuditEventRow } from '#storage/core-tables.ts';
-import type { ChainHead, ChainLinker } from '#storage/store.ts';
+import type { ChainHead, ChainLinker, LinkerModule } from '#storage/store.ts';
 import { boundDetails, boundText } from './bounds.ts';
 
 /**
@@ -55,6 +55,9 @@ export const linkEvents: ChainLinker = (head, events) => {
   }
   return { rows, head: { seq: last.seq, hash: last.hash } };
 };
+
+/** `linkEvents`, for the store to load where it writes. */
+export const auditLinker: LinkerModule = { url: import.meta.url, name: 'linkEvents' };
 
 function chainedRow(head: ChainHead, event: AuditEvent): ChainedRow {
   const row = rowOf(head.seq + 1, event);

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomOctets } from './random.ts';
 import { z } from 'zod';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -15,7 +15,7 @@ export function newId(prefix: string, now: number): string {
     time = Math.floor(time / 32);
   }
   let tail = '';
-  for (const byte of randomBytes(16)) tail += alphabet[byte & 31];
+  for (const byte of randomOctets(16)) tail += alphabet[byte & 31];
   return `${prefix}_${head}${tail}`;
 }
 

@@ -3,12 +3,12 @@ import { AppError } from '#core/errors.ts';
 import { allMigrations } from '#storage/migrate.ts';
 import { openPostgresStore } from '#storage/postgres/open.ts';
 import { openSqliteStore } from '#storage/sqlite/open.ts';
-import type { ChainLinker, Migration, Store, StoreLog } from '#storage/store.ts';
+import type { LinkerModule, Migration, Store, StoreLog } from '#storage/store.ts';
 
 export interface StoreOptions {
   /** `sqlite:<file>` or `postgres://…`. */
   readonly url: string;
-  readonly linker: ChainLinker;
+  readonly linker: LinkerModule;
   /** The engines' migrations; core's own are always applied, given or not. */
   readonly migrations: readonly Migration[];
   /** Names this process among several on one PostgreSQL; random when absent. */

@@ -66,6 +66,14 @@ export type ChainLinker = (
   events: readonly AuditEvent[],
 ) => { rows: readonly Record<string, Parameter>[]; head: ChainHead };
 
+/** Where a `ChainLinker` is exported: it runs where rows are written, and that may be a thread of its own. */
+export interface LinkerModule {
+  /** `import.meta.url` of the module. */
+  readonly url: string;
+  /** Name of the export. */
+  readonly name: string;
+}
+
 /** One step of the schema. Forward only; its statements run in one transaction. */
 export interface Migration {
   /** `core` or the engine's name. */

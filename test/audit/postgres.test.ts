@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openAudit } from '#audit/audit.ts';
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { verifyLog } from '#audit/verify.ts';
 import { openKeyring } from '#seal/keyring.ts';
 import { localRootKey } from '#seal/root-key.ts';
@@ -27,7 +27,7 @@ after(() => server.stop());
 
 async function twoNodes(): Promise<{ url: string; nodes: readonly [Store, Store]; close: () => Promise<void> }> {
   const url = await server.createDatabase();
-  const open = () => openStore({ url, linker: linkEvents, migrations: [vaultMigration] });
+  const open = () => openStore({ url, linker: auditLinker, migrations: [vaultMigration] });
   const nodes: readonly [Store, Store] = [await open(), await open()];
   return {
     url,

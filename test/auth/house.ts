@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { z } from 'zod';
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { createAuthenticate } from '#auth/authenticate.ts';
 import { bootstrapAdministrator } from '#auth/bootstrap.ts';
 import { authOperations } from '#auth/operations.ts';
@@ -72,7 +72,7 @@ export function temporaryFolder(context: TestContext): string {
 export function openStore(folder: string): Promise<Store> {
   return openSqliteStore({
     file: join(folder, 'store.db'),
-    linker: linkEvents,
+    linker: auditLinker,
     migrations: coreMigrations,
     log: quiet,
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { bootstrapAdministrator } from '#auth/bootstrap.ts';
 import { openStore } from '#storage/open.ts';
 import { coreMigrations } from '#storage/migrations/core.ts';
@@ -19,7 +19,7 @@ after(() => server.stop());
 
 async function twoNodes(context: TestContext): Promise<[House, House]> {
   const url = await server.createDatabase();
-  const open = () => openStore({ url, linker: linkEvents, migrations: coreMigrations });
+  const open = () => openStore({ url, linker: auditLinker, migrations: coreMigrations });
   const one = await openHouse(context, { open });
   return [one, await openHouse(context, { open, admin: one.admin })];
 }
@@ -88,7 +88,7 @@ test('an approval passes once, though it is used on two nodes at once', async (c
 
 test('of two nodes that start on one empty database, one makes the administrator', async (context) => {
   const url = await server.createDatabase();
-  const open = () => openStore({ url, linker: linkEvents, migrations: coreMigrations });
+  const open = () => openStore({ url, linker: auditLinker, migrations: coreMigrations });
   const stores = await Promise.all([open(), open()]);
   for (const store of stores) context.after(() => store.close());
   const clock = testClock();

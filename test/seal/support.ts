@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { linkEvents } from '#audit/chain.ts';
+import { auditLinker } from '#audit/chain.ts';
 import { createDispatch, type Dispatch, type DispatchDeps } from '#core/dispatch.ts';
 import { makeGrant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
@@ -54,7 +54,7 @@ export const vaultColumns = [
 
 /** Opens a store on a file; the caller closes it. */
 export function openStore(file: string): Promise<Store> {
-  return openStoreAt({ url: `sqlite:${file}`, linker: linkEvents, migrations: [vaultMigration] });
+  return openStoreAt({ url: `sqlite:${file}`, linker: auditLinker, migrations: [vaultMigration] });
 }
 
 /** A new store in a new folder, closed when the test ends. */

@@ -21,7 +21,6 @@ import {
   appError,
   event,
   insertThing,
-  linker,
   openThings,
   postgresBackend,
   sqliteBackend,
@@ -29,6 +28,7 @@ import {
   things,
   verifyChain,
 } from './support.ts';
+import { linker } from './linker.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'chancery-backup-'));
 const backends = [sqliteBackend(), postgresBackend()];

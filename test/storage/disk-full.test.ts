@@ -6,7 +6,8 @@ import { test, type TestContext } from 'node:test';
 import { allMigrations } from '#storage/migrate.ts';
 import { openSqliteStore } from '#storage/sqlite/open.ts';
 import type { Store } from '#storage/store.ts';
-import { appError, event, insertThing, linker, thingMigration, things, verifyChain } from './support.ts';
+import { appError, event, insertThing, thingMigration, things, verifyChain } from './support.ts';
+import { linker } from './linker.ts';
 
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { hash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,8 +6,9 @@ import type { AuditEvent } from '#core/audit-event.ts';
 import type { Insert, Row } from '#core/change.ts';
 import type { AppError, ErrorCode } from '#core/errors.ts';
 import { openStore } from '#storage/open.ts';
-import type { ChainLinker, Migration, Parameter, Store } from '#storage/store.ts';
+import type { Migration, Store } from '#storage/store.ts';
 import { startPostgres, type PostgresServer } from '#test/postgres.ts';
+import { linker, nextHash } from './linker.ts';
 
 /** What the tests of the store share: a small table, a real linker, and both backends behind one face. */
 
@@ -36,44 +36,6 @@ export interface Tables {
   things: ThingRow;
   others: { id: string; amount: number };
   audit_events: { seq: number; id: string; hash: Uint8Array };
-}
-
-/** Each row is hashed with the hash before it. */
-export const linker: ChainLinker = (head, events) => {
-  const rows: Record<string, Parameter>[] = [];
-  let { seq, hash: last } = head;
-  for (const each of events) {
-    seq++;
-    last = nextHash(last, each.id);
-    rows.push(auditRow(each, seq, last));
-  }
-  return { rows, head: { seq, hash: last } };
-};
-
-function nextHash(last: Uint8Array, id: string): Buffer {
-  return hash('sha256', Buffer.concat([last, Buffer.from(id)]), 'buffer');
-}
-
-function auditRow(from: AuditEvent, seq: number, chained: Uint8Array): Record<string, Parameter> {
-  return {
-    seq,
-    id: from.id,
-    at: from.at,
-    namespace: from.namespace,
-    request_id: from.requestId,
-    principal: from.principal,
-    principal_kind: from.principalKind,
-    credential_id: from.credentialId,
-    operation: from.operation,
-    resource: from.resource,
-    outcome: from.outcome,
-    code: from.code,
-    transport: from.transport,
-    source_address: from.sourceAddress,
-    purpose: from.purpose,
-    details: JSON.stringify(from.details),
-    hash: chained,
-  };
 }
 
 export function event(id: string): AuditEvent {

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomOctets } from '#core/random.ts';
 
 /**
  * A serial number as text: the hex of its magnitude, two digits an octet (`01`, `a0b1`), with `-` before it when it is
@@ -33,18 +33,10 @@ function notSerial(): RangeError {
   return new RangeError('a serial number is hex, positive and at most 20 octets as an INTEGER');
 }
 
-/** Random octets are drawn in batches: one draw costs as much as a hundred serial numbers. */
-const pool = Buffer.alloc(20 * 128);
-let used = pool.length;
-
 /** A new serial number: 20 octets, positive, from 159 random bits (all free but that the first octet is not zero). */
 export function randomSerial(): string {
   for (;;) {
-    if (used === pool.length) {
-      randomFillSync(pool);
-      used = 0;
-    }
-    const octets = pool.subarray(used, (used += 20));
+    const octets = randomOctets(20);
     octets[0] = (octets[0] as number) & 0x7f;
     if (octets[0] !== 0) return octets.toString('hex');
   }

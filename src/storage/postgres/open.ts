@@ -14,13 +14,14 @@ import { createListener } from '#storage/postgres/listener.ts';
 import { createReader } from '#storage/postgres/reader.ts';
 import { createStatementNames } from '#storage/postgres/sql.ts';
 import { createWriter } from '#storage/postgres/writer.ts';
-import type { ChainLinker, Migration, Store, StoreLog } from '#storage/store.ts';
+import { loadLinker } from '#storage/linker.ts';
+import type { LinkerModule, Migration, Store, StoreLog } from '#storage/store.ts';
 import { createUnitQueue } from '#storage/unit-queue.ts';
 import { createWatchers } from '#storage/watchers.ts';
 
 export interface PostgresOptions {
   readonly url: string;
-  readonly linker: ChainLinker;
+  readonly linker: LinkerModule;
   readonly migrations: readonly Migration[];
   /** Names this process among those on the same database. */
   readonly nodeId: string;
@@ -46,7 +47,7 @@ export async function openPostgresStore({ url, linker, migrations, nodeId, log }
     names: createStatementNames(),
     notice: listener.notice,
     types,
-    linker,
+    linker: await loadLinker(linker),
     watchers,
     log,
   });

@@ -16,6 +16,5 @@ parentPort?.on('message', (message: 'checkpoint' | 'close') => {
     return;
   }
   checkpoint.get();
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort?.postMessage('done');
 });

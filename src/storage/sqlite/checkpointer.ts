@@ -55,7 +55,6 @@ export function createCheckpointer(file: string, log: StoreLog): Checkpointer {
 }
 
 function send(thread: Worker, message: 'checkpoint' | 'close'): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   thread.postMessage(message);
 }
 

@@ -8,21 +8,21 @@ import { openFile, schemaConnection } from '#storage/sqlite/connection.ts';
 import { toStoreError } from '#storage/sqlite/errors.ts';
 import { createPrivate, lockStore, storeFile } from '#storage/sqlite/lock.ts';
 import { createReader } from '#storage/sqlite/reader.ts';
-import { createWriter } from '#storage/sqlite/writer.ts';
-import type { ChainLinker, Migration, Store, StoreLog } from '#storage/store.ts';
+import { openThreadedWriter, type ThreadedWriter } from '#storage/sqlite/threaded-writer.ts';
+import type { LinkerModule, Migration, Store, StoreLog } from '#storage/store.ts';
 import { createUnitQueue } from '#storage/unit-queue.ts';
-import { createWatchers } from '#storage/watchers.ts';
+import { createWatchers, type Watchers } from '#storage/watchers.ts';
 
 export interface SqliteOptions {
   readonly file: string;
-  readonly linker: ChainLinker;
+  readonly linker: LinkerModule;
   readonly migrations: readonly Migration[];
   readonly log: StoreLog;
   /** The most pages of 4 KiB that the file may have; absent: as many as the disk holds. */
   readonly maxPages?: number | undefined;
 }
 
-/** Bounds how long one batch keeps the event loop: about 5 ms. */
+/** Bounds how long one batch keeps those that come after it waiting: about 10 ms. */
 const maxUnits = 200;
 
 /** Opens the store in a file, which is made with mode 0600 when it is not there. */
@@ -36,17 +36,18 @@ export async function openSqliteStore({
   const file = storeFile(path);
   const unlock = lockStore(file);
   let database: DatabaseSync | undefined;
+  const watchers = createWatchers(log);
   try {
     createPrivate(file);
     database = openFile(file);
     await prepareSchema(database, migrations);
-    if (maxPages !== undefined) database.exec(`PRAGMA max_page_count = ${Math.trunc(maxPages)}`);
+    const writer = await openThreadedWriter({ file, linker, maxPages, watchers, log });
+    return assemble({ database, file, writer, watchers, log, unlock });
   } catch (error) {
     database?.close();
     unlock();
     throw toStoreError(error, file);
   }
-  return assemble(database, file, linker, log, unlock);
 }
 
 async function prepareSchema(database: DatabaseSync, migrations: readonly Migration[]): Promise<void> {
@@ -63,12 +64,20 @@ async function prepareSchema(database: DatabaseSync, migrations: readonly Migrat
   }
 }
 
-function assemble(database: DatabaseSync, file: string, linker: ChainLinker, log: StoreLog, unlock: () => void): Store {
-  const watchers = createWatchers(log);
+interface StoreParts {
+  /** For reading; the writing thread has its own. */
+  readonly database: DatabaseSync;
+  readonly file: string;
+  readonly writer: ThreadedWriter;
+  readonly watchers: Watchers;
+  readonly log: StoreLog;
+  readonly unlock: () => void;
+}
+
+function assemble({ database, file, writer, watchers, log, unlock }: StoreParts): Store {
   const checkpointer = createCheckpointer(file, log);
-  const write = createWriter({ database, file, linker, watchers, log });
-  const queue = createUnitQueue((units) => {
-    write(units);
+  const queue = createUnitQueue(async (units) => {
+    await writer.write(units);
     checkpointer.wrote(units.length);
   }, maxUnits);
   const reader = createReader(database, file);
@@ -76,6 +85,7 @@ function assemble(database: DatabaseSync, file: string, linker: ChainLinker, log
   const close = async (): Promise<void> => {
     await queue.close();
     await checkpointer.close();
+    await writer.close();
     database.close();
     unlock();
   };

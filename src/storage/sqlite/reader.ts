@@ -5,8 +5,8 @@ import { toStoreError } from '#storage/sqlite/errors.ts';
 import type { Store } from '#storage/store.ts';
 
 /**
- * Reads. They share the writer's connection, which is safe because no transaction is ever open between two turns of the
- * event loop, and faster because they share its page cache. They cannot write: see `createReadPreparer`.
+ * Reads, on a connection of their own: in the write-ahead log a reader never waits for the writer, and each statement
+ * sees everything that was committed before it began. They cannot write: see `createReadPreparer`.
  */
 export function createReader(database: DatabaseSync, file: string): Pick<Store, 'tables' | 'first' | 'all'> {
   const statements = createStatementCache(createReadPreparer(database));

@@ -1,27 +1,28 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Change, Insert } from '#core/change.ts';
-import {
-  type ChangeDialect,
-  compileChange,
-  insertShape,
-  quote,
-  rowValues,
-  touchedTables,
-} from '#storage/change-sql.ts';
+import { AppError } from '#core/errors.ts';
+import { type ChangeDialect, compileChange, insertShape, quote, rowValues } from '#storage/change-sql.ts';
 import { createStatementCache, type StatementCache } from '#storage/sqlite/connection.ts';
 import { isFull, isTaken, toStoreError } from '#storage/sqlite/errors.ts';
-import { takenError, unexpectedError } from '#storage/store-errors.ts';
+import type { UnitData, UnitOutcome } from '#storage/sqlite/writer-messages.ts';
 import type { ChainHead, ChainLinker, StoreLog } from '#storage/store.ts';
-import type { Unit } from '#storage/unit-queue.ts';
-import type { Watchers } from '#storage/watchers.ts';
 
 /** What the writer works with. */
 export interface WriterParts {
   readonly database: DatabaseSync;
   readonly file: string;
   readonly linker: ChainLinker;
-  readonly watchers: Pick<Watchers, 'changed'>;
-  readonly log: StoreLog;
+  readonly log: Pick<StoreLog, 'error'>;
+}
+
+/** A guard of a change was not met; the main thread, which has the guard, makes the error. */
+class UnmetChange extends Error {
+  readonly index: number;
+
+  constructor(index: number) {
+    super('a guard was not met');
+    this.index = index;
+  }
 }
 
 interface Writer extends WriterParts {
@@ -33,9 +34,9 @@ interface Writer extends WriterParts {
 
 /**
  * Writes a batch in one transaction, each unit behind a savepoint (measured: 5 % of a batch, which is less than what a
- * replay of the batch would cost whenever somebody asks for a name that is taken). Settles every unit.
+ * replay of the batch would cost whenever somebody asks for a name that is taken). Returns how each unit ended.
  */
-export function createWriter(parts: WriterParts): (units: readonly Unit[]) => void {
+export function createWriter(parts: WriterParts): (units: readonly UnitData[]) => UnitOutcome[] {
   const writer: Writer = {
     ...parts,
     statements: createStatementCache((text) => parts.database.prepare(text)),
@@ -45,27 +46,21 @@ export function createWriter(parts: WriterParts): (units: readonly Unit[]) => vo
   return (units) => write(writer, units);
 }
 
-function write(writer: Writer, units: readonly Unit[]): void {
-  const failed = new Map<Unit, unknown>();
+function write(writer: Writer, units: readonly UnitData[]): UnitOutcome[] {
+  const failed = new Map<UnitData, unknown>();
   try {
     transact(writer, units, failed);
   } catch (thrown) {
     abandon(writer, thrown);
     // One unit may be too large for what is left, and the others not.
-    if (units.length > 1 && isFull(thrown)) for (const unit of units) write(writer, [unit]);
-    else for (const unit of units) unit.reject(failed.get(unit) ?? toStoreError(thrown, writer.file));
-    return;
+    if (units.length > 1 && isFull(thrown)) return units.flatMap((unit) => write(writer, [unit]));
+    return units.map((unit) => outcomeOf(failed.get(unit) ?? toStoreError(thrown, writer.file)));
   }
-  announce(writer, units, failed);
-  for (const unit of units) {
-    const error = failed.get(unit);
-    if (error === undefined) unit.resolve();
-    else unit.reject(error);
-  }
+  return units.map((unit) => (failed.has(unit) ? outcomeOf(failed.get(unit)) : null));
 }
 
 /** Throws when the transaction as a whole failed; puts the errors of single units into `failed`. */
-function transact(writer: Writer, units: readonly Unit[], failed: Map<Unit, unknown>): void {
+function transact(writer: Writer, units: readonly UnitData[], failed: Map<UnitData, unknown>): void {
   const { database, statements } = writer;
   const before = (writer.head ??= readHead(writer));
   let head = before;
@@ -76,7 +71,7 @@ function transact(writer: Writer, units: readonly Unit[], failed: Map<Unit, unkn
     } catch (error) {
       // SQLite rolls the whole transaction back by itself when the disk is full or fails.
       if (!database.isTransaction) throw error;
-      failed.set(unit, toStoreError(error, writer.file));
+      failed.set(unit, error instanceof UnmetChange ? error : toStoreError(error, writer.file));
     }
   }
   if (failed.size === units.length) {
@@ -91,13 +86,13 @@ function transact(writer: Writer, units: readonly Unit[], failed: Map<Unit, unkn
 }
 
 /** Applies one unit, or leaves nothing of it and throws. Returns the new end of the audit chain. */
-function applyUnit(writer: Writer, unit: Unit, head: ChainHead): ChainHead {
+function applyUnit(writer: Writer, unit: UnitData, head: ChainHead): ChainHead {
   const { database, statements } = writer;
   statements.get('SAVEPOINT unit').run();
   try {
-    for (const change of unit.changes) applyChange(writer, change);
+    for (const [index, change] of unit.changes.entries()) applyChange(writer, change, index);
     const linked = unit.events.length === 0 ? undefined : writer.linker(head, unit.events);
-    for (const row of linked?.rows ?? []) insert(writer, { table: 'audit_events', row });
+    for (const row of linked?.rows ?? []) insert(writer, { table: 'audit_events', row }, -1);
     statements.get('RELEASE unit').run();
     return linked?.head ?? head;
   } catch (error) {
@@ -109,17 +104,17 @@ function applyUnit(writer: Writer, unit: Unit, head: ChainHead): ChainHead {
   }
 }
 
-function applyChange(writer: Writer, change: Change): void {
+function applyChange(writer: Writer, change: Change, index: number): void {
   if (change.kind === 'insert') {
-    insert(writer, change);
+    insert(writer, change, index);
     return;
   }
   const { text, values } = compileChange(change, dialect);
   const { changes } = writer.statements.get(text).run(...values);
-  if (change.expect !== undefined && changes !== change.expect) throw unexpectedError(change);
+  if (change.expect !== undefined && changes !== change.expect) throw new UnmetChange(index);
 }
 
-function insert(writer: Writer, change: Pick<Insert, 'table' | 'row' | 'taken'>): void {
+function insert(writer: Writer, change: Pick<Insert, 'table' | 'row'>, index: number): void {
   const shape = insertShape(change);
   let statement = writer.inserts.get(shape);
   if (statement === undefined) {
@@ -132,8 +127,17 @@ function insert(writer: Writer, change: Pick<Insert, 'table' | 'row' | 'taken'>)
   try {
     statement.run(...rowValues(change.row));
   } catch (error) {
-    throw isTaken(error) ? takenError(change) : error;
+    throw isTaken(error) && index >= 0 ? new UnmetChange(index) : error;
   }
+}
+
+/** What happened, without functions and causes, so that it can be sent to another thread. */
+function outcomeOf(error: unknown): Exclude<UnitOutcome, null> {
+  if (error instanceof UnmetChange) return { unmet: error.index };
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : undefined;
+  if (!(error instanceof AppError)) return { fault: error instanceof Error ? error.message : String(error) };
+  const { code, message, hint, retryAfter } = error;
+  return { error: { code, message, hint, retryAfter, cause } };
 }
 
 /** One text for lists of any length, so that it is prepared once; bytes do not fit into JSON and get a `?` each. */
@@ -167,14 +171,4 @@ function abandon(writer: Writer, thrown: unknown): void {
   } catch (error) {
     writer.log.error({ err: error }, 'the store does not recover yet');
   }
-}
-
-function announce(writer: Writer, units: readonly Unit[], failed: ReadonlyMap<Unit, unknown>): void {
-  const tables = new Set<string>();
-  for (const unit of units) {
-    if (failed.has(unit)) continue;
-    touchedTables(unit.changes, tables);
-    if (unit.events.length > 0) tables.add('audit_events');
-  }
-  writer.watchers.changed(tables);
 }
