@@ -7,7 +7,8 @@ import type { Place, Sealer } from '#seal/sealer.ts';
 import { createCache } from '#storage/cache.ts';
 import type { Store } from '#storage/store.ts';
 import type { Authority } from '#pki/directory.ts';
-import { newSerialNumber, signingKeyOf } from '#pki/issuance.ts';
+import { signingKeyOf } from '#pki/issuance.ts';
+import { randomSerial } from '#pki/x509/serial.ts';
 import type { CertifiedIssuer } from '#pki/issuer.ts';
 import { signPrepared } from '#pki/signing.ts';
 import type { CertificateRow, OcspSignerRow } from '#pki/tables.ts';
@@ -76,7 +77,7 @@ export async function makeSigner(
 ): Promise<NewSigner> {
   const keyType = signerKeyType(issuer.row.key_type);
   const key = await generateKeyPair(keyType);
-  const serialNumber = newSerialNumber();
+  const serialNumber = randomSerial();
   const notBefore = wholeSecond(Math.max(grant.now - backdate, issuer.certificate.notBefore));
   const notAfter = wholeSecond(Math.min(grant.now + life * 1000, issuer.certificate.notAfter));
   const subject = encodeName([{ type: 'common_name', value: `OCSP ${authority.row.name}`.slice(0, 64) }]);
