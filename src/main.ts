@@ -46,6 +46,8 @@ export interface Chancery {
   readonly notices: readonly string[];
   readonly operations: readonly BoundOperation[];
   readonly dispatch: Dispatch;
+  /** Reads the server's own certificate again; rejects, keeping the old one, when it cannot be used. */
+  reloadTls(): Promise<void>;
   /** Answers what is under way, finishes running jobs, closes the store. Twice is once. */
   close(): Promise<void>;
 }
@@ -139,7 +141,14 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
         ]
       : []),
   ];
-  return { url, notices, operations, dispatch, close: once(() => shutDown(http, jobs, engines, store)) };
+  return {
+    url,
+    notices,
+    operations,
+    dispatch,
+    reloadTls: http.reloadTls,
+    close: once(() => shutDown(http, jobs, engines, store)),
+  };
 }
 
 /** Tables of the engines with rows that belong to a namespace. */
@@ -221,6 +230,13 @@ export async function runServer(): Promise<number> {
   delete process.env['CHANCERY_ROOT_KEY'];
   const chancery = await start(config);
   for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
+  process.on('SIGHUP', () => {
+    chancery
+      .reloadTls()
+      .catch((error: unknown) =>
+        process.stderr.write(`chancery: the certificate was not reloaded: ${messageOf(error)}\n`),
+      );
+  });
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });
@@ -229,10 +245,13 @@ export async function runServer(): Promise<number> {
   return 0;
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function explain(error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error);
   const hint = error instanceof AppError && error.hint !== undefined ? `\nhint: ${error.hint}` : '';
-  process.stderr.write(`chancery: error: ${message}${hint}\n`);
+  process.stderr.write(`chancery: error: ${messageOf(error)}${hint}\n`);
   return error instanceof ConfigError ? 2 : 1;
 }
 
