@@ -1,7 +1,9 @@
 import { type Change, insert } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
-import { encodeExtension } from '#pki/x509/extension.ts';
+import { nullValue } from '#pki/asn1/writer.ts';
+import { encodeExtension, encodeRawExtension } from '#pki/x509/extension.ts';
+import { oids } from '#pki/x509/oid.ts';
 import { signatureAlgorithmOf } from '#pki/x509/algorithm.ts';
 import { randomSerial } from '#pki/x509/serial.ts';
 import { decodeName, encodeName, formatName } from '#pki/x509/name.ts';
@@ -93,32 +95,37 @@ function templateFor({ profile, issuer, urls }: LeafOrder): CertificateTemplate 
   const mine = templates.get(issuer) ?? new Map<string, CertificateTemplate>();
   templates.set(issuer, mine);
   const { keyUsages, extendedKeyUsages, extendedKeyUsageCritical, policyOids } = profile;
-  const key = `${keyUsages.join()}|${extendedKeyUsages.join()}|${extendedKeyUsageCritical}|${policyOids.join()}|${profile.urls.ocsp}${profile.urls.caIssuers}`;
+  const key = `${keyUsages.join()}|${extendedKeyUsages.join()}|${extendedKeyUsageCritical}|${policyOids.join()}|${profile.urls.crl}${profile.urls.ocsp}${profile.urls.caIssuers}`;
   const known = mine.get(key);
   if (known) return known;
   const made = compileTemplate({
     signatureAlgorithm: signatureAlgorithmOf(issuer.row.key_type),
     issuer: issuer.certificate.subject.der,
-    extensions: [
-      encodeExtension('key_usage', keyUsages),
-      encodeExtension('extended_key_usage', extendedKeyUsages, extendedKeyUsageCritical),
-      encodeExtension('authority_key_identifier', { keyIdentifier: issuer.keyId }),
-      'subject_key_identifier',
-      'subject_alt_name',
-      ...(policyOids.length > 0
-        ? [
-            encodeExtension(
-              'certificate_policies',
-              policyOids.map((oid) => ({ oid })),
-            ),
-          ]
-        : []),
-      'crl_distribution_points',
-      ...(profile.urls.ocsp || profile.urls.caIssuers ? [accessExtension(urls, issuer.row.number, profile.urls)] : []),
-    ],
+    extensions: templateExtensions(profile, issuer, urls),
   });
   mine.set(key, made);
   return made;
+}
+
+function templateExtensions(
+  profile: CertificateProfile,
+  issuer: CertifiedIssuer,
+  urls: PkiUrls,
+): (Buffer | ExtensionKind)[] {
+  const policies = profile.policyOids.map((oid) => ({ oid }));
+  const { crl, ocsp, caIssuers } = profile.urls;
+  return [
+    encodeExtension('key_usage', profile.keyUsages),
+    encodeExtension('extended_key_usage', profile.extendedKeyUsages, profile.extendedKeyUsageCritical),
+    encodeExtension('authority_key_identifier', { keyIdentifier: issuer.keyId }),
+    'subject_key_identifier',
+    'subject_alt_name',
+    ...(policies.length > 0 ? [encodeExtension('certificate_policies', policies)] : []),
+    'crl_distribution_points',
+    ...(ocsp || caIssuers ? [accessExtension(urls, issuer.row.number, profile.urls)] : []),
+    // RFC 9608 §2: whoever sees it does not look for revocation information that is not there.
+    ...(crl || ocsp ? [] : [encodeRawExtension(oids.noRevAvail, false, nullValue())]),
+  ];
 }
 
 const distributionPoints = new WeakMap<CertifiedIssuer, Map<number, Buffer>>();

@@ -52,6 +52,8 @@ export const oids = {
   tlsFeature: '1.3.6.1.5.5.7.1.24',
   acmeIdentifier: '1.3.6.1.5.5.7.1.31',
   ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
+  /** RFC 9608 §2. */
+  noRevAvail: '2.5.29.56',
   ocspNonce: '1.3.6.1.5.5.7.48.1.2',
   sctList: '1.3.6.1.4.1.11129.2.4.2',
   ctPoison: '1.3.6.1.4.1.11129.2.4.3',
