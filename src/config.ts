@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { didYouMean } from '#cli/suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 import { isLoopback } from '#http/origin.ts';
 import { defaultHttpSettings, type HttpSettings, type ListenAddress, type Rate } from '#http/settings.ts';
 import {

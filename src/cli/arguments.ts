@@ -3,7 +3,7 @@ import { usageFailure } from './failure.ts';
 import type { GlobalFlag } from './flags.ts';
 import { fieldFlags, flagName, globalFlags } from './flags.ts';
 import type { Field } from './schema.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /** The words after `chancery area verb`, sorted out but not yet read: no file was opened. */
 export interface ParsedArguments {

@@ -1,5 +1,5 @@
 import { usageFailure } from './failure.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /*
  * The scripts know nothing: they hand the words to `chancery __complete`, which prints a candidate and its description

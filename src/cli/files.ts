@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from './command.ts';
 import { CliFailure, exitCodes, usageFailure } from './failure.ts';
 import type { Field } from './schema.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 import { isPem } from './record.ts';
 
 /**

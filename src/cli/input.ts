@@ -7,7 +7,7 @@ import { flagName } from './flags.ts';
 import type { Field } from './schema.ts';
 import type { Sources } from './sources.ts';
 import { sourceName } from './sources.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 import { jsonComplaint, readValue } from './values.ts';
 
 export type Input = Readonly<Record<string, unknown>>;

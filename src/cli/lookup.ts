@@ -1,6 +1,6 @@
 import type { Command } from './command.ts';
 import { usageFailure } from './failure.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /** Areas in the order of the operations. */
 export function areasOf(commands: readonly Command[]): string[] {

@@ -3,7 +3,7 @@ import { usageFailure } from './failure.ts';
 import { flagName, readsFiles, splitsOnComma } from './flags.ts';
 import type { Field, ValueType } from './schema.ts';
 import type { Sources } from './sources.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /**
  * Words of the command line become JSON values here. Checked is what the shape says (type, choice, range); rules about

@@ -2,7 +2,7 @@ import type { Command } from './command.ts';
 import { isPaged, listField } from './command.ts';
 import { usageFailure } from './failure.ts';
 import { readShape } from './schema.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /** How the answer is to be shown, from --json, --field and --all. */
 export interface View {

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import { cutDisplay, displayWidth, escapeLine, escapeLines, safeJson } from '#cli/escape.ts';
 import { relativeTime } from '#cli/relative-time.ts';
 import { quoteWord, shellWords } from '#cli/shell-words.ts';
-import { didYouMean } from '#cli/suggest.ts';
+import { didYouMean } from '#core/suggest.ts';
 
 /** What no terminal should be sent: controls, and whatever hides or changes the order of what is around it. */
 const dangerous: readonly (readonly [from: number, to: number])[] = [
