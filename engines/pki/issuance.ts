@@ -2,7 +2,7 @@ import { type Change, insert } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { nullValue } from '#pki/asn1/writer.ts';
-import { encodeExtension, encodeRawExtension } from '#pki/x509/extension.ts';
+import { encodeExtension, encodeRawExtension, type ExtensionKind } from '#pki/x509/extension.ts';
 import { oids } from '#pki/x509/oid.ts';
 import { signatureAlgorithmOf } from '#pki/x509/algorithm.ts';
 import { randomSerial } from '#pki/x509/serial.ts';
