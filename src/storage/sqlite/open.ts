@@ -80,12 +80,12 @@ function assemble({ database, file, writer, watchers, log, unlock }: StoreParts)
     await writer.write(units);
     checkpointer.wrote(units.length);
   }, maxUnits);
-  const reader = createReader(database, file);
+  const { close: closeReader, ...reader } = createReader(database, file);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await queue.close();
     await checkpointer.close();
-    await writer.close();
+    await Promise.all([writer.close(), closeReader()]);
     database.close();
     unlock();
   };
