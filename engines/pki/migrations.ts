@@ -34,7 +34,7 @@ export const pkiMigrations: readonly Migration[] = [
       'CREATE INDEX pki_certificates_principal ON pki_certificates (namespace, principal, id)',
       'CREATE INDEX pki_certificates_key ON pki_certificates (spki_sha256)',
       // For lists of the few among the many: what is not valid any more, what is not of an end entity.
-      `CREATE INDEX pki_certificates_ended ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
+      `CREATE INDEX pki_certificates_not_valid ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
       `CREATE INDEX pki_certificates_authorities ON pki_certificates (namespace, id) WHERE kind <> 'leaf'`,
       `CREATE INDEX pki_certificates_revoked ON pki_certificates (issuer_id, crl_shard) WHERE status <> 'valid'`,
       `CREATE TABLE pki_certificate_names (
@@ -66,7 +66,7 @@ export const pkiMigrations: readonly Migration[] = [
       'DROP INDEX pki_certificates_revoked',
       // Holds all that a CRL says, in its order, so that building one reads no certificate.
       // For lists of the few among the many: what is not valid any more, what is not of an end entity.
-      `CREATE INDEX pki_certificates_ended ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
+      `CREATE INDEX pki_certificates_not_valid ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
       `CREATE INDEX pki_certificates_authorities ON pki_certificates (namespace, id) WHERE kind <> 'leaf'`,
       `CREATE INDEX pki_certificates_revoked ON pki_certificates (
         issuer_id, crl_shard, serial_number, status, not_after, revoked_at, revocation_reason, invalidity_date)
