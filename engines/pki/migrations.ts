@@ -36,7 +36,10 @@ export const pkiMigrations: readonly Migration[] = [
       // For lists of the few among the many: what is not valid any more, what is not of an end entity.
       `CREATE INDEX pki_certificates_not_valid ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
       `CREATE INDEX pki_certificates_authorities ON pki_certificates (namespace, id) WHERE kind <> 'leaf'`,
-      `CREATE INDEX pki_certificates_revoked ON pki_certificates (issuer_id, crl_shard) WHERE status <> 'valid'`,
+      // Holds all that a CRL says, in its order, so that building one reads no certificate.
+      `CREATE INDEX pki_certificates_revoked ON pki_certificates (
+        issuer_id, crl_shard, serial_number, status, not_after, revoked_at, revocation_reason, invalidity_date)
+        WHERE status <> 'valid'`,
       `CREATE TABLE pki_certificate_names (
         namespace TEXT NOT NULL, name TEXT NOT NULL, certificate_id TEXT NOT NULL,
         PRIMARY KEY (name, certificate_id))`,
@@ -49,31 +52,14 @@ export const pkiMigrations: readonly Migration[] = [
         issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL,
         number BIGINT NOT NULL, this_update BIGINT NOT NULL, next_update BIGINT NOT NULL, entries BIGINT NOT NULL,
         crl BLOB NOT NULL, PRIMARY KEY (issuer_id, shard, kind))`,
-      `CREATE TABLE pki_ocsp_signers (
-        id TEXT PRIMARY KEY, issuer_id TEXT NOT NULL, namespace TEXT NOT NULL, key_type TEXT NOT NULL,
-        private_key BLOB NOT NULL, certificate BLOB NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL)`,
-    ],
-  },
-  {
-    area: 'pki',
-    number: 2,
-    title: 'publication of CRLs',
-    statements: [
       `CREATE TABLE pki_crl_states (
         issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, namespace TEXT NOT NULL, changes BIGINT NOT NULL,
         published BIGINT NOT NULL, scheduled_at BIGINT NOT NULL, rebuild_at BIGINT NOT NULL,
         PRIMARY KEY (issuer_id, shard))`,
-      'DROP INDEX pki_certificates_revoked',
-      // Holds all that a CRL says, in its order, so that building one reads no certificate.
-      // For lists of the few among the many: what is not valid any more, what is not of an end entity.
-      `CREATE INDEX pki_certificates_not_valid ON pki_certificates (namespace, id) WHERE status <> 'valid'`,
-      `CREATE INDEX pki_certificates_authorities ON pki_certificates (namespace, id) WHERE kind <> 'leaf'`,
-      `CREATE INDEX pki_certificates_revoked ON pki_certificates (
-        issuer_id, crl_shard, serial_number, status, not_after, revoked_at, revocation_reason, invalidity_date)
-        WHERE status <> 'valid'`,
-      "ALTER TABLE pki_ocsp_signers ADD COLUMN serial_number TEXT NOT NULL DEFAULT ''",
-      'ALTER TABLE pki_ocsp_signers ADD COLUMN generation BIGINT NOT NULL DEFAULT 0',
-      'CREATE UNIQUE INDEX pki_ocsp_signers_generation ON pki_ocsp_signers (issuer_id, generation)',
+      `CREATE TABLE pki_ocsp_signers (
+        id TEXT PRIMARY KEY, issuer_id TEXT NOT NULL, namespace TEXT NOT NULL, key_type TEXT NOT NULL,
+        private_key BLOB NOT NULL, certificate BLOB NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL,
+        serial_number TEXT NOT NULL, generation BIGINT NOT NULL, UNIQUE (issuer_id, generation))`,
     ],
   },
 ];
