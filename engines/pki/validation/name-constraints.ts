@@ -1,0 +1,199 @@
+import { formatGeneralName } from '#pki/x509/general-name.ts';
+import { formatName, isWithinName } from '#pki/x509/name.ts';
+import type { GeneralSubtree } from '#pki/x509/name-extensions.ts';
+import type { Budget } from './budget.ts';
+import { type ConstrainedName, constrainedNames, isHostName } from './constrained-name.ts';
+import { type Finding, finding, type LocatedFinding, type Profile } from './finding.ts';
+import type { ParsedCertificate } from './parsed-certificate.ts';
+
+/**
+ * Name constraints (RFC 5280 §4.2.1.10, §6.1.3 (b) and (c), §6.1.4 (g)). The intersection and union of §6.1.4 are not
+ * formed: to be within the intersection of permitted subtrees is to be within those of every certificate, so each one is
+ * asked by itself, and the path can be judged while it grows from the leaf upwards.
+ */
+
+const section = 'RFC 5280 §4.2.1.10';
+
+/** What the constraints of `issuer` say against the certificates below it; `below[0]` is the leaf. */
+export function constraintFindings(
+  issuer: ParsedCertificate,
+  below: readonly ParsedCertificate[],
+  budget: Budget,
+): LocatedFinding[] {
+  const constraints = issuer.value('name_constraints');
+  if (constraints === undefined) return [];
+  const permitted = groupByKind(constraints.permitted);
+  const excluded = groupByKind(constraints.excluded);
+  const findings: LocatedFinding[] = [];
+  for (const [index, parsed] of below.entries()) {
+    if (parsed.selfIssued && index > 0) continue;
+    for (const name of constrainedNames(parsed)) {
+      const kind = kindOf(name);
+      const [allowed, forbidden] = [permitted.get(kind) ?? [], excluded.get(kind) ?? []];
+      if (!budget.take('nameComparisons', 1 + allowed.length + forbidden.length)) return findings;
+      const found = judge(name, allowed, forbidden);
+      if (found !== undefined) findings.push({ ...found, index });
+    }
+  }
+  return findings;
+}
+
+type Subtrees = readonly GeneralSubtree['base'][];
+
+function groupByKind(subtrees: readonly GeneralSubtree[] | undefined): ReadonlyMap<string, Subtrees> {
+  const groups = new Map<string, GeneralSubtree['base'][]>();
+  for (const { base } of subtrees ?? []) {
+    const kind = base.kind === 'other' ? `other ${base.typeId}` : base.kind;
+    const group = groups.get(kind);
+    if (group === undefined) groups.set(kind, [base]);
+    else group.push(base);
+  }
+  return groups;
+}
+
+function kindOf(name: ConstrainedName): string {
+  return name.kind === 'other' ? `other ${name.value}` : name.kind;
+}
+
+function judge(name: ConstrainedName, permitted: Subtrees, excluded: Subtrees): Finding | undefined {
+  if (permitted.length === 0 && excluded.length === 0) return undefined;
+  if (!isComparable(name))
+    return finding(
+      'name_constraint_unsupported',
+      `the name ${describe(name)} under a constraint on its kind`,
+      'names that the constraint can be compared with',
+      section,
+      'Have it reissued without this name, or without a constraint on its kind.',
+    );
+  if (excluded.some((base) => isWithin(name, base, 'possible')))
+    return against('name_excluded', name, 'outside the excluded', excluded);
+  if (permitted.length > 0 && !permitted.some((base) => isWithin(name, base, 'certain')))
+    return against('name_not_permitted', name, 'within the permitted', permitted);
+  return undefined;
+}
+
+const shownSubtrees = 5;
+
+function against(
+  code: 'name_excluded' | 'name_not_permitted',
+  name: ConstrainedName,
+  side: string,
+  subtrees: Subtrees,
+): Finding {
+  const list = subtrees.slice(0, shownSubtrees).map(describeSubtree).join(', ');
+  const rest = subtrees.length > shownSubtrees ? ` and ${subtrees.length - shownSubtrees} more` : '';
+  const fix = 'Use an authority whose name constraints allow the name, or leave the name out.';
+  return finding(code, `the name ${describe(name)}`, `a name ${side} ${list}${rest}`, section, fix);
+}
+
+function describe(name: ConstrainedName): string {
+  const text = name.kind === 'directory' ? `directory:${formatName(name.name)}` : `${name.kind}:${name.value}`;
+  return shorten(text);
+}
+
+function describeSubtree(base: GeneralSubtree['base']): string {
+  return shorten(base.kind === 'ip' ? `ip:${base.value}` : formatGeneralName(base));
+}
+
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+/** What cannot be compared must be refused (§4.2.1.10), be it for its kind or for its form. */
+function isComparable(name: ConstrainedName): boolean {
+  switch (name.kind) {
+    case 'dns':
+      return name.isSound;
+    case 'uri':
+      return name.host !== undefined;
+    case 'email':
+      return name.local !== undefined;
+    case 'ip':
+    case 'directory':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** `certain`: all that the name stands for lies within. `possible`: something of it may (wildcards). */
+type Extent = 'certain' | 'possible';
+
+function isWithin(name: ConstrainedName, base: GeneralSubtree['base'], extent: Extent): boolean {
+  switch (name.kind) {
+    case 'dns':
+      return base.kind === 'dns' && isWithinDns(name, base.value.toLowerCase(), extent);
+    case 'ip':
+      return base.kind === 'ip' && isWithinRange(name.bytes, base.bytes, base.prefix);
+    case 'uri':
+      return base.kind === 'uri' && isWithinHost(name.host ?? '', base.value.toLowerCase());
+    case 'email':
+      return base.kind === 'email' && isWithinMailboxes(name, base.value);
+    case 'directory':
+      return base.kind === 'directory' && isWithinName(base.name, name.name);
+    default:
+      return false;
+  }
+}
+
+function isWithinDns(name: { value: string; wildcard: boolean }, base: string, extent: Extent): boolean {
+  if (base === '') return true;
+  const [domain, parents] = base.startsWith('.') ? [undefined, base] : [base, `.${base}`];
+  if (name.value === domain || name.value.endsWith(parents)) return true;
+  if (!name.wildcard || extent === 'certain') return false;
+  // *.example.com stands for one more label, and that may be the first of the subtree (CVE-2025-61727).
+  const suffix = name.value.slice(1);
+  return base.endsWith(suffix) && !base.slice(0, -suffix.length).replace(/^\./, '').includes('.');
+}
+
+function isWithinRange(address: Uint8Array, base: Uint8Array, prefix: number): boolean {
+  if (address.length !== base.length) return false;
+  for (let bit = 0; bit < prefix; bit += 8) {
+    const mask = prefix - bit >= 8 ? 0xff : (0xff00 >> (prefix - bit)) & 0xff;
+    if ((((address[bit >> 3] ?? 0) ^ (base[bit >> 3] ?? 0)) & mask) !== 0) return false;
+  }
+  return true;
+}
+
+/** A host, or with a dot in front every host below it. */
+function isWithinHost(host: string, base: string): boolean {
+  if (base === '') return true;
+  return base.startsWith('.') ? host.endsWith(base) : host === base;
+}
+
+/** One mailbox, all of a host, or with a dot in front all of the hosts below it. */
+function isWithinMailboxes(name: { local: string | undefined; host: string }, base: string): boolean {
+  const at = base.lastIndexOf('@');
+  const host = base.slice(at + 1).toLowerCase();
+  if (at === -1) return isWithinHost(name.host, host);
+  return name.local === base.slice(0, at) && name.host === host;
+}
+
+/** What is wrong with the constraints themselves. */
+export function constraintSyntaxFindings(parsed: ParsedCertificate, profile: Profile): Finding[] {
+  const constraints = parsed.value('name_constraints');
+  if (constraints === undefined) return [];
+  const subtrees = [...(constraints.permitted ?? []), ...(constraints.excluded ?? [])];
+  const problems = subtrees.flatMap((subtree) => subtreeProblem(subtree, profile) ?? []);
+  if (subtrees.length === 0) problems.push('no subtree at all');
+  const fix = 'Have the authority certified with sound constraints.';
+  return problems
+    .slice(0, shownSubtrees)
+    .map((found) => finding('name_constraint_malformed', found, 'subtrees as the section says', section, fix));
+}
+
+function subtreeProblem({ base, minimum, maximum }: GeneralSubtree, profile: Profile): string | undefined {
+  if (minimum !== 0 || maximum !== undefined) return `a subtree with the distances ${minimum} to ${maximum ?? 'any'}`;
+  if (base.kind !== 'dns' && base.kind !== 'email' && base.kind !== 'uri') return undefined;
+  return isSoundBase(base.kind, base.value.toLowerCase(), profile) ? undefined : `the base ${describeSubtree(base)}`;
+}
+
+function isSoundBase(kind: 'dns' | 'email' | 'uri', text: string, profile: Profile): boolean {
+  if (text === '') return true;
+  // Only e-mail and URI constraints know the dot in front; many write it for DNS as well, and mean what is below.
+  const mayStartWithDot = kind !== 'dns' || profile === 'rfc5280';
+  if (mayStartWithDot && text.startsWith('.')) return isHostName(text.slice(1));
+  if (kind !== 'email' || !text.includes('@')) return isHostName(text);
+  const at = text.indexOf('@');
+  return at > 0 && isHostName(text.slice(at + 1));
+}

@@ -1,0 +1,253 @@
+import { formatName } from '#pki/x509/name.ts';
+import { createBudget, limits } from './budget.ts';
+import { commonFindings, type Purpose, purposeFindings } from './certificate-rules.ts';
+import { conformanceFindings } from './conformance-rules.ts';
+import { readCrls } from './crl-check.ts';
+import { type Finding, finding, locate, type LocatedFinding, type Profile } from './finding.ts';
+import { type ParsedCertificate, parseCertificate } from './parsed-certificate.ts';
+import { type CandidatePath, candidatePaths, type SearchContext, workLimitFinding } from './path-search.ts';
+import { type PeerName, peerNameFindings } from './peer-name.ts';
+import { type PolicyInputs, policyFinding } from './policy-graph.ts';
+import { checkRevocation, type RevocationMode, type RevocationSource, type RevocationStatus } from './revocation.ts';
+import { createSignatureVerifier } from './signature.ts';
+
+export interface ValidationRequest {
+  /** DER, as all certificates and CRLs here. */
+  readonly leaf: Uint8Array;
+  /** In any order; what does not belong is passed over. */
+  readonly intermediates: readonly Uint8Array[];
+  /** Trusted as they are; they need not be self-signed. */
+  readonly anchors: readonly Uint8Array[];
+  readonly crls?: readonly Uint8Array[] | undefined;
+  /** Milliseconds: the time for which the answer holds. */
+  readonly at: number;
+  /** Whom the leaf must name; undefined: its names are not looked at. */
+  readonly name?: PeerName | undefined;
+  /** Default `any`. */
+  readonly purpose?: Purpose | undefined;
+  /** Most certificates between leaf and trust anchor, self-issued ones not counted; default and most 10. */
+  readonly maxDepth?: number | undefined;
+  readonly profile: Profile;
+  readonly policies?: PolicyInputs | undefined;
+  readonly revocation?: RevocationSource | undefined;
+  readonly checkRevocation: RevocationMode;
+}
+
+/** A certificate of a path, from the leaf upwards. */
+export interface PathEntry {
+  readonly role: 'leaf' | 'intermediate' | 'trust_anchor';
+  /** RFC 4514. */
+  readonly subject: string;
+  readonly issuer: string;
+  /** Lower-case hex. */
+  readonly serialNumber: string;
+  /** Milliseconds. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** SHA-256 of the certificate, hex. */
+  readonly sha256: string;
+  readonly revocation: RevocationStatus;
+}
+
+export interface Reason extends Finding {
+  /** Its place in the path (0 is the leaf) and its subject; null when the reason lies in no certificate of the path. */
+  readonly certificate: { readonly index: number; readonly subject: string } | null;
+}
+
+export interface JudgedPath {
+  readonly path: readonly PathEntry[];
+  readonly reasons: readonly Reason[];
+}
+
+export interface ValidationResult extends JudgedPath {
+  readonly valid: boolean;
+  readonly profile: Profile;
+  /** Other paths that were looked at, with what was against them; the nearest to being valid first. */
+  readonly rejectedPaths: readonly JudgedPath[];
+}
+
+const maxRejectedPaths = 8;
+const maxReasons = 50;
+
+/** A candidate after everything was asked. */
+interface Judged {
+  readonly candidate: CandidatePath;
+  readonly statuses: readonly RevocationStatus[];
+  readonly findings: readonly LocatedFinding[];
+}
+
+/**
+ * Builds and validates certification paths (RFC 5280 §6, RFC 4158) and answers with the first that is valid, or with the
+ * one that comes nearest and what is against it. Work is bounded (`limits`); malformed input gives a verdict, never an
+ * exception. What `revocation` throws passes through.
+ */
+export async function validateCertificate(request: ValidationRequest): Promise<ValidationResult> {
+  const leaf = parseCertificate(request.leaf);
+  if ('reason' in leaf) return refusal(request, malformed('the certificate', leaf.reason));
+  const excess = excessFinding(request);
+  if (excess !== undefined) return refusal(request, excess);
+  const inputs = readInputs(request);
+  const context = createContext(request, inputs);
+  const leafFindings = locate(0, findingsOfLeaf(leaf, request));
+  const judge = createJudge(request, context, leafFindings);
+  const rejected: Judged[] = [];
+  for (const candidate of candidatePaths(leaf, context, false)) {
+    const judged = await judge(candidate);
+    if (judged.findings.length === 0 && context.budget.exhausted === undefined)
+      return verdict(request, judged, rejected);
+    rejected.push(judged);
+    if (rejected.length >= maxRejectedPaths) break;
+  }
+  const exhausted = context.budget.exhausted;
+  if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings)));
+  const [best, ...others] = rejected.toSorted(nearestFirst);
+  if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'nodes'));
+  const extra = [...inputs.problems, ...(exhausted === undefined ? [] : [workLimitFinding(exhausted)])];
+  return verdict(request, best, others, extra);
+}
+
+/** What is wrong with the certificates that were given beside the leaf. */
+interface Inputs {
+  readonly anchors: readonly ParsedCertificate[];
+  readonly intermediates: readonly ParsedCertificate[];
+  readonly problems: readonly Finding[];
+}
+
+function readInputs({ anchors, intermediates }: ValidationRequest): Inputs {
+  const problems: Finding[] = [];
+  const read = (ders: readonly Uint8Array[], what: string) =>
+    ders.flatMap((der, index) => {
+      const parsed = parseCertificate(der);
+      if (!('reason' in parsed)) return [parsed];
+      problems.push(malformed(`${what} ${index + 1}`, parsed.reason));
+      return [];
+    });
+  return { anchors: read(anchors, 'trust anchor'), intermediates: read(intermediates, 'intermediate'), problems };
+}
+
+function malformed(what: string, reason: string): Finding {
+  const fix = 'Send it as it was issued; only strict DER is read.';
+  return finding('malformed_certificate', `${what}: ${reason}`, 'a certificate in DER', 'RFC 5280 §4.1', fix);
+}
+
+function excessFinding({ anchors, intermediates, crls = [] }: ValidationRequest): Finding | undefined {
+  if (intermediates.length > limits.intermediates) return workLimitFinding(`${limits.intermediates} intermediates`);
+  if (anchors.length > limits.anchors) return workLimitFinding(`${limits.anchors} trust anchors`);
+  return crls.length > limits.crls ? workLimitFinding(`${limits.crls} CRLs`) : undefined;
+}
+
+function createContext(request: ValidationRequest, { anchors, intermediates }: Inputs): SearchContext {
+  const budget = createBudget();
+  const { at, purpose = 'any', profile } = request;
+  const maxDepth = Math.min(request.maxDepth ?? limits.depth, limits.depth);
+  return {
+    anchors,
+    intermediates,
+    at,
+    purpose,
+    profile,
+    maxDepth,
+    budget,
+    signatures: createSignatureVerifier(budget),
+  };
+}
+
+function findingsOfLeaf(leaf: ParsedCertificate, { at, profile, purpose = 'any', name }: ValidationRequest): Finding[] {
+  return [
+    ...commonFindings(leaf, at, profile),
+    ...purposeFindings(leaf, purpose),
+    ...(name === undefined ? [] : peerNameFindings(leaf, name)),
+    ...(profile === 'web_pki' ? conformanceFindings(leaf, 'leaf') : []),
+  ];
+}
+
+type Judge = (candidate: CandidatePath) => Promise<Judged>;
+
+/** Asks of a path what can be asked only once it is whole: policies and revocation. */
+function createJudge(
+  request: ValidationRequest,
+  { at, profile, signatures }: SearchContext,
+  leafFindings: readonly LocatedFinding[],
+): Judge {
+  const crls = readCrls(request.crls ?? []);
+  return async (candidate) => {
+    const { certificates, complete } = candidate;
+    const found = [...leafFindings, ...candidate.findings];
+    if (!complete) return { candidate, statuses: certificates.map(() => 'not_checked'), findings: found };
+    const policy = policyFinding(certificates, request.policies);
+    const { statuses, findings } = await checkRevocation(certificates, request.checkRevocation, request.revocation, {
+      crls,
+      at,
+      profile,
+      signatures,
+    });
+    const located = policy === undefined ? [] : locate(policy.index, [policy.finding]);
+    return { candidate, statuses, findings: [...found, ...located, ...findings] };
+  };
+}
+
+/** Looks again, with a budget of its own, at paths that break rules, in order to say which. */
+async function explain(
+  leaf: ParsedCertificate,
+  request: ValidationRequest,
+  inputs: Inputs,
+  leafFindings: readonly LocatedFinding[],
+): Promise<Judged[]> {
+  const context = createContext(request, inputs);
+  const judge = createJudge(request, context, leafFindings);
+  const judged: Judged[] = [];
+  for (const candidate of candidatePaths(leaf, context, true)) {
+    judged.push(await judge(candidate));
+    if (judged.length >= maxRejectedPaths) break;
+  }
+  return judged;
+}
+
+/** Whole paths before dead ends, then those with the least against them, then the longer. */
+function nearestFirst(left: Judged, right: Judged): number {
+  return (
+    Number(right.candidate.complete) - Number(left.candidate.complete) ||
+    left.findings.length - right.findings.length ||
+    right.candidate.certificates.length - left.candidate.certificates.length
+  );
+}
+
+function verdict(
+  { profile }: ValidationRequest,
+  best: Judged,
+  others: readonly Judged[],
+  extra: readonly Finding[] = [],
+): ValidationResult {
+  const { path, reasons } = describe(best);
+  const all = [...reasons, ...extra.map((each) => ({ ...each, certificate: null }))];
+  const rejectedPaths = others.toSorted(nearestFirst).map(describe);
+  return { valid: all.length === 0, profile, path, reasons: all.slice(0, maxReasons), rejectedPaths };
+}
+
+function refusal({ profile }: ValidationRequest, reason: Finding): ValidationResult {
+  return { valid: false, profile, path: [], reasons: [{ ...reason, certificate: null }], rejectedPaths: [] };
+}
+
+function describe({ candidate, statuses, findings }: Judged): JudgedPath {
+  const { certificates, complete } = candidate;
+  const path = certificates.map(({ certificate, sha256 }, index) => ({
+    role: roleAt(index, certificates.length, complete),
+    subject: formatName(certificate.subject),
+    issuer: formatName(certificate.issuer),
+    serialNumber: certificate.serialNumber,
+    notBefore: certificate.notBefore,
+    notAfter: certificate.notAfter,
+    sha256,
+    revocation: statuses[index] ?? 'not_checked',
+  }));
+  const reasons = findings.slice(0, maxReasons).map(({ index, ...each }) => ({
+    ...each,
+    certificate: { index, subject: path[index]?.subject ?? '' },
+  }));
+  return { path, reasons };
+}
+
+function roleAt(index: number, length: number, complete: boolean): PathEntry['role'] {
+  if (complete && index === length - 1) return 'trust_anchor';
+  return index === 0 ? 'leaf' : 'intermediate';
+}
