@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { loadConfig } from '#chancery/config.ts';
 import { type Chancery, start } from '#chancery/main.ts';
 import type { Clock } from '#core/clock.ts';
+import { keyTypes } from '#engines/pki/x509/algorithm.ts';
 import { freePort } from './free-port.ts';
 
 /** A real server on a free port in a temporary folder, in this process or in one of its own. */
@@ -180,18 +181,7 @@ export async function foundPki(client: Client, keyType = 'ec-p256', role: object
     authority: 'issuing',
     allowed_domains: ['example.com'],
     allow_subdomains: true,
-    key_types: [
-      'ec-p256',
-      'ec-p384',
-      'ec-p521',
-      'ed25519',
-      'rsa-2048',
-      'rsa-3072',
-      'rsa-4096',
-      'ml-dsa-44',
-      'ml-dsa-65',
-      'ml-dsa-87',
-    ],
+    key_types: [...keyTypes],
     ...role,
   });
 }
