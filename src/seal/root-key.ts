@@ -1,6 +1,6 @@
 import { createHash, randomFillSync } from 'node:crypto';
 import * as fs from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AppError } from '#core/errors.ts';
 import type { Store } from '#storage/store.ts';
 import { decrypt, encrypt, keyBytes } from './gcm.ts';
@@ -138,6 +138,22 @@ export function createRootKeyFile(path: string): void {
   }
 }
 
+/**
+ * Removes drafts that a kill left behind: they hold a key, and one whose link was made already is the root key under a
+ * second name, which would stay beside the data when the file itself is moved elsewhere.
+ */
+function removeDrafts(path: string): void {
+  const folder = dirname(path);
+  const prefix = `${basename(path)}.`;
+  try {
+    for (const file of fs.readdirSync(folder))
+      if (file.startsWith(prefix) && /^\d+\.draft$/.test(file.slice(prefix.length)))
+        fs.rmSync(join(folder, file), { force: true });
+  } catch {
+    // A folder that this process may not list or change is one where it never made a draft.
+  }
+}
+
 function writeDurably(path: string, text: string): void {
   const file = fs.openSync(path, 'wx', 0o600);
   try {
@@ -190,7 +206,14 @@ export interface RootKeySource {
  */
 export async function openRootKey(source: RootKeySource): Promise<{ rootKey: RootKey; made: boolean }> {
   if (source.text !== undefined) return { rootKey: rootKeyFromText(source.text, 'CHANCERY_ROOT_KEY'), made: false };
-  if (fs.existsSync(source.file)) return { rootKey: rootKeyFromFile(source.file), made: false };
+  const made = !fs.existsSync(source.file);
+  if (made) await makeFirstRootKey(source);
+  const rootKey = rootKeyFromFile(source.file);
+  removeDrafts(source.file);
+  return { rootKey, made };
+}
+
+async function makeFirstRootKey(source: RootKeySource): Promise<void> {
   const expected = await expectedRootKeyId(source.store);
   if (expected !== undefined)
     throw new AppError(
@@ -201,7 +224,6 @@ export async function openRootKey(source: RootKeySource): Promise<{ rootKey: Roo
       },
     );
   createRootKeyFile(source.file);
-  return { rootKey: rootKeyFromFile(source.file), made: true };
 }
 
 /** The id of the root key that wraps the newest data key; undefined for a store that has none. */
