@@ -131,7 +131,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const url = await http.listen();
   const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
-  await Promise.all(audit.jobs.map((job) => job.run()));
+  await Promise.all(audit.jobs.map((job) => runAtStart(job, log)));
   const notices = [
     `Chancery ${version} listens on ${url}; reference at ${url}/docs`,
     ...(bootstrapped.created ? [`The administrator's token is in ${bootstrapped.tokenFile} (mode 0600).`] : []),
@@ -149,6 +149,17 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     reloadTls: http.reloadTls,
     close: once(() => shutDown(http, jobs, engines, store)),
   };
+}
+
+/** A full disk keeps nobody from reading CRLs and OCSP answers: the job is tried again when its next run is due. */
+async function runAtStart(job: Job, log: Logger): Promise<void> {
+  try {
+    await job.run();
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code !== 'storage_full' && code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+    log.error({ job: job.name, err: error }, 'job failed at start');
+  }
 }
 
 /** Tables of the engines with rows that belong to a namespace. */
