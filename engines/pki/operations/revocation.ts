@@ -22,6 +22,7 @@ import {
   refusedStep,
   releaseChange,
   type Revocation,
+  revocationOf,
   stepChanges,
   stepFor,
 } from '#pki/revocation/status-change.ts';
@@ -64,19 +65,6 @@ export const revokeCertificate = defineOperation({
 });
 
 const none: { readonly changes: readonly Change[]; readonly notes: readonly string[] } = { changes: [], notes: [] };
-
-/** Throws `invalid_request` for an invalidity date in the future. */
-export function revocationOf(
-  input: Pick<RevokeCertificateInput, 'reason' | 'invalidity_date'>,
-  grant: Grant,
-): Revocation {
-  const invalidityDate = input.invalidity_date === undefined ? null : Date.parse(input.invalidity_date);
-  if (invalidityDate !== null && invalidityDate > grant.now)
-    throw new AppError('invalid_request', 'The invalidity date lies in the future.', {
-      hint: 'Give the time at which the key was lost, or leave invalidity_date out.',
-    });
-  return { reason: input.reason, now: grant.now, invalidityDate };
-}
 
 function refuseUnexpected(row: CertificateRow, { expected }: RevokeCertificateInput): void {
   if (expected === undefined) return;

@@ -1,5 +1,6 @@
 import { type Change, insert, remove, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import type { Store } from '#storage/store.ts';
 import type { CertificateRow, CertificateStatus } from '#pki/tables.ts';
 import type { CrlReason } from '#pki/x509/revocation-reason.ts';
@@ -43,6 +44,19 @@ export interface Revocation {
   readonly now: number;
   /** Milliseconds: when the key was lost. */
   readonly invalidityDate: number | null;
+}
+
+/** Throws `invalid_request` for an invalidity date in the future. */
+export function revocationOf(
+  input: { readonly reason: Reason; readonly invalidity_date?: string | undefined },
+  grant: Grant,
+): Revocation {
+  const invalidityDate = input.invalidity_date === undefined ? null : Date.parse(input.invalidity_date);
+  if (invalidityDate !== null && invalidityDate > grant.now)
+    throw new AppError('invalid_request', 'The invalidity date lies in the future.', {
+      hint: 'Give the time at which the key was lost, or leave invalidity_date out.',
+    });
+  return { reason: input.reason, now: grant.now, invalidityDate };
 }
 
 /**
