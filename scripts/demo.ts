@@ -236,23 +236,38 @@ async function cleanUp(undo: Undo): Promise<void> {
 const day = (time: string) => time.slice(0, 10);
 const codeOf = (outcome: object) => ('code' in outcome ? String(outcome.code) : 'without a reason');
 
+/** Codes as a shell gives them: 128 and the number of the signal. */
+const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(signal: keyof typeof signals) {
+    super(`Interrupted by ${signal}.`);
+    this.exitCode = signals[signal];
+  }
+}
+
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of Object.keys(signals) as (keyof typeof signals)[])
+      process.once(signal, () => reject(new Interrupted(signal)));
+  });
+}
+
 async function main(): Promise<number> {
   const started = performance.now();
   const undo: Undo = [];
-  const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.once(signal, () => reject(new WrongOutcome(`Interrupted by ${signal}; everything was cleaned up.`)));
-  });
   const screen = createScreen(process.stdout);
   try {
-    await Promise.race([play(screen, undo), interrupted]);
-    screen.say(
-      `\nAll of it in ${((performance.now() - started) / 1000).toFixed(1)} s. The README shows the same by hand.`,
-    );
+    await Promise.race([play(screen, undo), interruption()]);
+    screen.say(`\nAll of it in ${((performance.now() - started) / 1000).toFixed(1)} s. The README does it by hand.`);
     return 0;
   } catch (error) {
-    process.stderr.write(`\n${error instanceof WrongOutcome ? error.message : String((error as Error).stack)}\n`);
-    return 1;
+    screen.silence();
+    const isExpected = error instanceof WrongOutcome || error instanceof Interrupted;
+    process.stderr.write(`\n${isExpected ? error.message : String((error as Error).stack)}\n`);
+    return error instanceof Interrupted ? error.exitCode : 1;
   } finally {
     await cleanUp(undo);
   }

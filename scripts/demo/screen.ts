@@ -16,25 +16,34 @@ export interface Screen {
   /** Says what is being done while it is, and what was done after it. The result is the sentence of `run`. */
   step(doing: string, run: () => Promise<string>): Promise<void>;
   say(text: string): void;
+  /** Nothing is said from now on, whatever is still under way. */
+  silence(): void;
 }
 
 export function createScreen(out: NodeJS.WriteStream): Screen {
   const isTerminal = out.isTTY;
   const paint = (format: Parameters<typeof styleText>[0], text: string) =>
     isTerminal ? styleText(format, text, { stream: out }) : text;
+  let isSilent = false;
+  const write = (text: string) => {
+    if (!isSilent) out.write(text);
+  };
   return {
-    heading: (text) => out.write(`\n${paint('bold', text)}\n`),
-    say: (text) => out.write(`${text}\n`),
+    silence: () => {
+      isSilent = true;
+    },
+    heading: (text) => write(`\n${paint('bold', text)}\n`),
+    say: (text) => write(`${text}\n`),
     async step(doing, run) {
       const started = performance.now();
-      if (isTerminal) out.write(paint('dim', `  …          ${doing}`));
+      if (isTerminal) write(paint('dim', `  …          ${doing}`));
       const erase = isTerminal ? '\r\x1b[2K' : '';
       try {
         const done = await run();
         const time = paint('dim', milliseconds(performance.now() - started));
-        out.write(`${erase}  ${paint('green', '✓')} ${time}  ${wrap(done)}\n`);
+        write(`${erase}  ${paint('green', '✓')} ${time}  ${wrap(done)}\n`);
       } catch (error) {
-        out.write(`${erase}  ${paint('red', '✗')} ${milliseconds(performance.now() - started)}  ${doing}\n`);
+        write(`${erase}  ${paint('red', '✗')} ${milliseconds(performance.now() - started)}  ${doing}\n`);
         throw error;
       }
     },
