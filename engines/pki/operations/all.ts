@@ -1,4 +1,5 @@
 import { authorityOperations } from './authorities.ts';
+import { compromiseOperations } from './compromise.ts';
 import { crlOperations } from './crls.ts';
 import { importOperations } from './import.ts';
 import { inventoryOperations } from './inventory.ts';
@@ -8,6 +9,7 @@ import { revocationOperations } from './revocation.ts';
 import { roleOperations } from './roles.ts';
 import { rotationOperations } from './rotation.ts';
 import { signingOperations } from './signing.ts';
+import { validateOperations } from './validate.ts';
 
 /** Every operation of the PKI engine. */
 export const pkiOperations = [
@@ -19,6 +21,8 @@ export const pkiOperations = [
   ...issueOperations,
   ...inventoryOperations,
   ...revocationOperations,
+  ...compromiseOperations,
   ...crlOperations,
   ...ocspSignerOperations,
+  ...validateOperations,
 ];
