@@ -36,7 +36,7 @@ export function createScreen(out: NodeJS.WriteStream): Screen {
     say: (text) => write(`${text}\n`),
     async step(doing, run) {
       const started = performance.now();
-      if (isTerminal) write(paint('dim', `  …          ${doing}`));
+      if (isTerminal) write(paint('dim', `  …           ${doing}`));
       const erase = isTerminal ? '\r\x1b[2K' : '';
       try {
         const done = await run();
