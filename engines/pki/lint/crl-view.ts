@@ -1,15 +1,16 @@
 import { DerError } from '#pki/asn1/der-error.ts';
-import { DerReader, readDer } from '#pki/asn1/reader.ts';
+import { type DerReader, readDer } from '#pki/asn1/reader.ts';
 import { contextPrimitive, tag } from '#pki/asn1/tag.ts';
 import { maxCrlBytes } from '#pki/x509/crl.ts';
 import { oids } from '#pki/x509/oid.ts';
 import { type AlgorithmView, firstLongTime, readAlgorithmView, type Value } from './certificate-view.ts';
+import { type CrlEntries, readEntries } from './crl-entries.ts';
 import * as values from './extension-values.ts';
 import type { Finding } from './finding.ts';
-import { type GeneralNamesView, type NameView, readGeneralNamesView, readNameView } from './names-view.ts';
+import { type GeneralNamesView, type NameView, readNameView } from './names-view.ts';
 
 /** What the rules see of a CRL (RFC 5280 §5.1). Byte fields are views of the input. */
-export interface CrlView {
+export interface CrlView extends CrlEntries {
   /** 1 or 2. */
   readonly version: number;
   /** Inside and outside of what is signed. */
@@ -19,11 +20,10 @@ export interface CrlView {
   /** Milliseconds. */
   readonly thisUpdate: number;
   readonly nextUpdate: number | undefined;
-  /** thisUpdate, nextUpdate or a revocation date before 2050 is a GeneralizedTime. */
+  /** thisUpdate or nextUpdate is a GeneralizedTime although it lies before 2050. */
   readonly hasEarlyGeneralizedTime: boolean;
   /** revokedCertificates is there. */
   readonly hasList: boolean;
-  readonly entries: readonly CrlEntryView[];
   readonly extensions: readonly { readonly oid: string; readonly critical: boolean }[];
   readonly values: CrlExtensions;
   readonly malformed: readonly Finding[];
@@ -49,26 +49,6 @@ export interface IssuingPointView {
   readonly onlyAttributeCerts: boolean;
   readonly hasSomeReasons: boolean;
   readonly indirect: boolean;
-}
-
-/** One of revokedCertificates, with what its extensions say. */
-export interface CrlEntryView {
-  /** Content octets of the INTEGER. */
-  readonly serial: Buffer;
-  /** Milliseconds. */
-  readonly revokedAt: number;
-  readonly hasEarlyGeneralizedTime: boolean;
-  readonly extensions: EntryExtensions | undefined;
-}
-
-export interface EntryExtensions {
-  readonly reason: { readonly critical: boolean; readonly code: number } | undefined;
-  readonly invalidityDate: { readonly critical: boolean } | undefined;
-  readonly certificateIssuer: { readonly critical: boolean; readonly names: GeneralNamesView } | undefined;
-  /** Dotted identifiers of all of them, in their order. */
-  readonly all: readonly string[];
-  /** Of a critical one that RFC 5280 does not know. */
-  readonly unknownCritical: string | undefined;
 }
 
 /** Reads a CertificateList, DER, strictly. A fault of structure is a finding; malformed values of extensions are told in the view. */
@@ -97,79 +77,19 @@ function readSigned(reader: DerReader): Omit<CrlView, 'outerSignature'> {
   const isNext = reader.peek() === tag.utcTime || reader.peek() === tag.generalizedTime;
   const next = isNext ? readTime(reader) : undefined;
   const hasList = reader.peek() === tag.sequence;
-  const entries = hasList ? readEntries(reader.readOctetString(tag.sequence)) : [];
+  const list = hasList ? readEntries(reader.readOctetString(tag.sequence)) : noEntries;
   const found = reader.readOptionalContext(0, readExtensions) ?? { extensions: [], values: {}, malformed: [] };
-  const hasEarlyGeneralizedTime = first.isEarly || next?.isEarly === true || entries.some(isEarly);
+  const hasEarlyGeneralizedTime = first.isEarly || next?.isEarly === true;
   const times = { thisUpdate: first.at, nextUpdate: next?.at, hasEarlyGeneralizedTime };
-  return { version, signature, issuer, ...times, hasList, entries, ...found };
+  return { version, signature, issuer, ...times, hasList, ...list, ...found };
 }
 
-function isEarly(entry: CrlEntryView): boolean {
-  return entry.hasEarlyGeneralizedTime;
-}
+const noEntries: CrlEntries = { entries: [], entryFlaws: 0, lastRevocation: Number.NEGATIVE_INFINITY };
 
 function readTime(reader: DerReader): { readonly at: number; readonly isEarly: boolean } {
   const isLong = reader.peek() === tag.generalizedTime;
   const at = reader.readTime();
   return { at, isEarly: isLong && at < firstLongTime };
-}
-
-/** A reader stops at `maxNodes` elements: with a new one every so many entries that bounds entries, not the list. */
-const entriesPerReader = 64;
-
-function readEntries(content: Buffer): CrlEntryView[] {
-  const entries: CrlEntryView[] = [];
-  for (let start = 0; start < content.length; ) {
-    const reader = new DerReader(content.subarray(start));
-    for (let count = 0; count < entriesPerReader && !reader.atEnd; count++)
-      entries.push(reader.readSequence(readEntry));
-    start += reader.offset;
-  }
-  return entries;
-}
-
-function readEntry(reader: DerReader): CrlEntryView {
-  const serial = reader.readInteger();
-  const isLong = reader.peek() === tag.generalizedTime;
-  const revokedAt = reader.readTime();
-  const extensions = reader.atEnd ? undefined : readEntryExtensions(reader);
-  return { serial, revokedAt, hasEarlyGeneralizedTime: isLong && revokedAt < firstLongTime, extensions };
-}
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-
-function readEntryExtensions(reader: DerReader): EntryExtensions {
-  const all: string[] = [];
-  const found: Mutable<EntryExtensions> = {
-    reason: undefined,
-    invalidityDate: undefined,
-    certificateIssuer: undefined,
-    all,
-    unknownCritical: undefined,
-  };
-  reader.readSequenceOf(() => reader.readSequence(() => all.push(readEntryExtension(reader, found))));
-  return found;
-}
-
-function readEntryExtension(reader: DerReader, found: Mutable<EntryExtensions>): string {
-  const oid = reader.readOid();
-  const critical = reader.readDefaultFalse();
-  switch (oid) {
-    case oids.reasonCode:
-      found.reason = { critical, code: reader.readEncapsulated(() => reader.readSmallInteger(255, tag.enumerated)) };
-      break;
-    case oids.invalidityDate:
-      reader.readEncapsulated(() => reader.readGeneralizedTime());
-      found.invalidityDate = { critical };
-      break;
-    case oids.certificateIssuer:
-      found.certificateIssuer = { critical, names: reader.readEncapsulated(() => readGeneralNamesView(reader)) };
-      break;
-    default:
-      reader.readEncapsulated(() => reader.skip());
-      if (critical) found.unknownCritical = oid;
-  }
-  return oid;
 }
 
 const readers: ReadonlyMap<string, { key: keyof CrlExtensions; read: (reader: DerReader) => unknown }> = new Map([

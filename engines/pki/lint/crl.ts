@@ -1,5 +1,6 @@
 import { oids } from '#pki/x509/oid.ts';
-import { type CrlEntryView, type CrlView, readCrlView } from './crl-view.ts';
+import { type CrlEntryView, entryFlaw } from './crl-entries.ts';
+import { type CrlView, readCrlView } from './crl-view.ts';
 import type { Finding, LintProfile } from './finding.ts';
 import { nameFlaw } from './name-syntax.ts';
 import { nameTag } from './names-view.ts';
@@ -108,10 +109,10 @@ const extensionRules: readonly CrlRule[] = [
   must('crl_delta_not_critical', delta, 'the deltaCRLIndicator is not critical', ({ values }) => {
     return values.deltaCrlIndicator?.critical === false;
   }),
-  must('crl_delta_base', delta, 'the deltaCRLIndicator is no number below the cRLNumber', ({ values }) => {
+  must('crl_delta_base', delta, 'the deltaCRLIndicator is no number up to the cRLNumber', ({ values }) => {
     const base = values.deltaCrlIndicator?.value;
     const own = values.crlNumber?.value;
-    return base !== undefined && own !== undefined && (!isNumber(base) || toNumber(base) >= toNumber(own));
+    return base !== undefined && own !== undefined && (!isNumber(base) || toNumber(base) > toNumber(own));
   }),
   must('crl_freshest_in_delta', 'RFC 5280 §5.2.6', 'a delta CRL has a freshestCRL', ({ values }) => {
     return values.deltaCrlIndicator !== undefined && values.freshestCrl !== undefined;
@@ -183,19 +184,22 @@ const issuingPointRules: readonly CrlRule[] = [
 const list = 'RFC 5280 §5.1.2.6';
 const reason = 'RFC 5280 §5.3.1';
 const issuer = 'RFC 5280 §5.3.3';
-const removeFromCrl = 8;
-const lastReason = 10;
+
+function serialOf(entry: CrlEntryView | undefined): string {
+  return `serial number ${entry?.serial.toString('hex', 0, 20)}`;
+}
 
 function entryRule(
   rule: typeof must | typeof should,
   code: string,
   section: string,
   message: string,
-  test: (entry: CrlEntryView, view: CrlView) => boolean,
+  flaw: number,
+  isExcused: (view: CrlView) => boolean = () => false,
 ): CrlRule {
-  return rule(`crl_entry_${code}`, section, message, (view) => {
-    const first = view.entries.find((entry) => test(entry, view));
-    return first !== undefined && `serial number ${first.serial.toString('hex', 0, 20)}`;
+  return rule(code, section, message, (view) => {
+    if ((view.entryFlaws & flaw) === 0 || isExcused(view)) return false;
+    return serialOf(view.entries.find(({ flaws }) => (flaws & flaw) !== 0));
   });
 }
 
@@ -204,80 +208,83 @@ const entryRules: readonly CrlRule[] = [
     return hasList && entries.length === 0;
   }),
   must('crl_entry_repeated', list, 'a certificate stands on the CRL twice', (view) => repeatedEntry(view.entries)),
+  must('crl_entry_revoked_later', list, 'a certificate was revoked after thisUpdate', (view) => {
+    if (view.lastRevocation <= view.thisUpdate) return false;
+    return serialOf(view.entries.find(({ revokedAt }) => revokedAt > view.thisUpdate));
+  }),
   entryRule(
     should,
-    'serial',
+    'crl_entry_serial',
     'RFC 5280 §4.1.2.2',
-    'a serial number is not from 1 to 20 octets of a positive number',
-    (entry) => {
-      const { serial } = entry;
-      return serial.length > 20 || (serial[0] ?? 0) >= 0x80 || (serial.length === 1 && serial[0] === 0);
-    },
+    'a serial number is not positive or takes more than 20 octets',
+    entryFlaw.serial,
   ),
   entryRule(
     must,
-    'revoked_later',
+    'crl_entry_generalized_time',
     list,
-    'a certificate was revoked after thisUpdate',
-    ({ revokedAt }, { thisUpdate }) => {
-      return revokedAt > thisUpdate;
-    },
+    'a revocation before the year 2050 is dated as GeneralizedTime and not as UTCTime',
+    entryFlaw.earlyGeneralizedTime,
   ),
-  entryRule(must, 'extension_repeated', 'RFC 5280 §4.2', 'an extension of an entry stands twice', ({ extensions }) => {
-    return extensions !== undefined && extensions.all.length > 1 && repeated(extensions.all) !== undefined;
-  }),
-  entryRule(must, 'reason_critical', reason, 'a reasonCode is critical', ({ extensions }) => {
-    return extensions?.reason?.critical === true;
-  }),
   entryRule(
     must,
-    'reason_unspecified',
+    'crl_entry_extension_repeated',
+    'RFC 5280 §4.2',
+    'an extension of an entry stands twice',
+    entryFlaw.extensionRepeated,
+  ),
+  entryRule(must, 'crl_entry_reason_critical', reason, 'a reasonCode is critical', entryFlaw.reasonCritical),
+  entryRule(
+    must,
+    'crl_entry_reason_unspecified',
     reason,
     'a reasonCode is unspecified, which is said by leaving it out',
-    (entry) => {
-      return entry.extensions?.reason?.code === 0;
-    },
+    entryFlaw.reasonUnspecified,
   ),
-  entryRule(must, 'reason_unknown', reason, 'a reasonCode is none', ({ extensions }) => {
-    const code = extensions?.reason?.code;
-    return code !== undefined && (code === 7 || code > lastReason);
-  }),
+  entryRule(must, 'crl_entry_reason_unknown', reason, 'a reasonCode is none', entryFlaw.reasonUnknown),
   entryRule(
     must,
-    'reason_remove',
+    'crl_entry_reason_remove',
     reason,
     'a CRL that is no delta CRL has removeFromCRL',
-    ({ extensions }, { values }) => {
-      return extensions?.reason?.code === removeFromCrl && values.deltaCrlIndicator === undefined;
-    },
+    entryFlaw.removeFromCrl,
+    ({ values }) => values.deltaCrlIndicator !== undefined,
   ),
-  entryRule(must, 'invalidity_date_critical', 'RFC 5280 §5.3.2', 'an invalidityDate is critical', ({ extensions }) => {
-    return extensions?.invalidityDate?.critical === true;
-  }),
-  entryRule(must, 'issuer_not_critical', issuer, 'a certificateIssuer is not critical', ({ extensions }) => {
-    return extensions?.certificateIssuer?.critical === false;
-  }),
-  entryRule(must, 'issuer_name', issuer, 'a certificateIssuer has no directoryName', ({ extensions }) => {
-    return extensions?.certificateIssuer?.names.names.some(({ tag }) => tag === nameTag.directory) === false;
-  }),
   entryRule(
     must,
-    'issuer_direct',
+    'crl_entry_invalidity_date_critical',
+    'RFC 5280 §5.3.2',
+    'an invalidityDate is critical',
+    entryFlaw.invalidityDateCritical,
+  ),
+  entryRule(
+    must,
+    'crl_entry_issuer_not_critical',
+    issuer,
+    'a certificateIssuer is not critical',
+    entryFlaw.issuerNotCritical,
+  ),
+  entryRule(
+    must,
+    'crl_entry_issuer_name',
+    issuer,
+    'a certificateIssuer has no directoryName',
+    entryFlaw.issuerWithoutName,
+  ),
+  entryRule(
+    must,
+    'crl_entry_issuer_direct',
     issuer,
     'a CRL that is not indirect has a certificateIssuer',
-    ({ extensions }, view) => {
-      const isIndirect = view.values.issuingDistributionPoint?.value?.indirect === true;
-      return extensions?.certificateIssuer !== undefined && !isIndirect;
-    },
+    entryFlaw.issuer,
+    ({ values }) => values.issuingDistributionPoint?.value?.indirect === true,
   ),
   entryRule(
     should,
-    'unknown_critical',
+    'crl_entry_unknown_critical',
     'RFC 5280 §5.3',
     'an extension of an entry is critical and not known',
-    (entry) => {
-      return entry.extensions?.unknownCritical !== undefined;
-    },
+    entryFlaw.unknownCritical,
   ),
 ];
 
@@ -285,9 +292,8 @@ const entryRules: readonly CrlRule[] = [
 function repeatedEntry(entries: readonly CrlEntryView[]): false | string {
   const seen = new Set<string>();
   let prefix = '';
-  for (const { serial, extensions } of entries) {
-    const names = extensions?.certificateIssuer?.names.names;
-    if (names !== undefined) prefix = names.map(({ directory }) => directory?.der.toString('latin1') ?? '').join('/');
+  for (const { serial, issuer: own } of entries) {
+    if (own !== undefined) prefix = own.names.map(({ directory }) => directory?.der.toString('latin1') ?? '').join('/');
     const key = prefix === '' ? serial.toString('latin1') : `${prefix}/${serial.toString('latin1')}`;
     if (seen.has(key)) return `serial number ${serial.toString('hex', 0, 20)}`;
     seen.add(key);
@@ -295,13 +301,12 @@ function repeatedEntry(entries: readonly CrlEntryView[]): false | string {
   return false;
 }
 
-const crlRules: readonly CrlRule[] = [...structureRules, ...extensionRules, ...issuingPointRules, ...entryRules];
+export const crlRules: readonly CrlRule[] = [...structureRules, ...extensionRules, ...issuingPointRules, ...entryRules];
 
 const webPki = 'Baseline Requirements §7.2.2';
-const webPkiReasons: ReadonlySet<number> = new Set([1, 3, 4, 5, 9]);
 const day = 86_400_000;
 
-const webPkiCrlRules: readonly CrlRule[] = [
+export const webPkiCrlRules: readonly CrlRule[] = [
   must(
     'web_pki_crl_signature_algorithm',
     'Baseline Requirements §7.1.3.2',
@@ -326,9 +331,5 @@ const webPkiCrlRules: readonly CrlRule[] = [
       return nextUpdate !== undefined && nextUpdate - thisUpdate > most * day;
     },
   ),
-  must('web_pki_crl_reason', webPki, 'a reasonCode is none of 1, 3, 4, 5 and 9', ({ entries }) => {
-    return entries.some(
-      ({ extensions }) => extensions?.reason !== undefined && !webPkiReasons.has(extensions.reason.code),
-    );
-  }),
+  entryRule(must, 'web_pki_crl_reason', webPki, 'a reasonCode is none of 1, 3, 4, 5 and 9', entryFlaw.reasonNotWebPki),
 ];

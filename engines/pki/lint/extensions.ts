@@ -73,7 +73,8 @@ const keyIdentifierRules: readonly CertificateRule[] = [
 
 /** A certificate by which an authority gives out its own key needs no authorityKeyIdentifier (RFC 5280 §4.2.1.1). */
 export function isSelfIssuedAuthority({ issuer, subject, values }: CertificateView): boolean {
-  return values.basicConstraints?.value?.ca === true && issuer.der.equals(subject.der);
+  const { basicConstraints } = values;
+  return basicConstraints !== undefined && basicConstraints.value?.ca !== false && issuer.der.equals(subject.der);
 }
 
 const usageRules: readonly CertificateRule[] = [
@@ -90,15 +91,6 @@ const usageRules: readonly CertificateRule[] = [
     ({ values }) => {
       const bits = values.keyUsage?.value ?? 0;
       return (bits & (usage.encipherOnly | usage.decipherOnly)) !== 0 && (bits & usage.keyAgreement) === 0;
-    },
-  ),
-  must(
-    'key_cert_sign_without_ca',
-    'RFC 5280 §4.2.1.9',
-    'the keyUsage has keyCertSign and the basicConstraints do not say that the subject is an authority',
-    ({ values: { keyUsage, basicConstraints } }) => {
-      const isMalformed = basicConstraints !== undefined && basicConstraints.value === undefined;
-      return ((keyUsage?.value ?? 0) & usage.keyCertSign) !== 0 && !isMalformed && basicConstraints?.value?.ca !== true;
     },
   ),
   must(
@@ -237,6 +229,15 @@ export const endEntityExtensionRules: readonly CertificateRule[] = [
   must('is_authority', 'RFC 5280 §4.2.1.9', 'the basicConstraints make the subject an authority', ({ values }) => {
     return values.basicConstraints?.value?.ca === true;
   }),
+  must(
+    'key_cert_sign_without_ca',
+    'RFC 5280 §4.2.1.9',
+    'the keyUsage has keyCertSign and the basicConstraints do not say that the subject is an authority',
+    ({ values: { keyUsage, basicConstraints } }) => {
+      const isMalformed = basicConstraints !== undefined && basicConstraints.value === undefined;
+      return ((keyUsage?.value ?? 0) & usage.keyCertSign) !== 0 && !isMalformed && basicConstraints?.value?.ca !== true;
+    },
+  ),
   must(
     'key_usage_inconsistent',
     'RFC 5280 §4.2.1.12',

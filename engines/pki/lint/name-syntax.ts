@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { domainToUnicode } from 'node:url';
+import { domainToASCII, domainToUnicode } from 'node:url';
 
 /**
  * The syntax of the texts in GeneralNames (RFC 5280 §4.2.1.6), each read once; what is wrong is a set of bits, so that
@@ -73,7 +73,10 @@ function labelFlaws(text: string, start: number, end: number): number {
 
 function reservedLabelFlaws(label: string): number {
   if (!/^xn--/i.test(label)) return nameFlaw.reservedLabel;
-  return domainToUnicode(label) === '' ? nameFlaw.aLabel : 0;
+  // What cannot be decoded comes back as it was; what decodes to something not normalized encodes to another label.
+  const unicode = domainToUnicode(label);
+  const isALabel = !/^xn--/i.test(unicode) && domainToASCII(unicode) === label.toLowerCase();
+  return isALabel ? 0 : nameFlaw.aLabel;
 }
 
 const percent = 0x25;

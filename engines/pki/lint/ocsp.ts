@@ -142,9 +142,15 @@ const singleRules: readonly OcspRule[] = [
   singleRule(must, 'this_update_late', time, 'thisUpdate is after producedAt', ({ thisUpdate }, { producedAt }) => {
     return thisUpdate > producedAt;
   }),
-  singleRule(must, 'produced_late', time, 'producedAt is not before nextUpdate', ({ nextUpdate }, { producedAt }) => {
-    return nextUpdate !== undefined && producedAt >= nextUpdate;
-  }),
+  singleRule(
+    must,
+    'produced_late',
+    time,
+    'producedAt is not before nextUpdate',
+    ({ thisUpdate, nextUpdate }, { producedAt }) => {
+      return nextUpdate !== undefined && nextUpdate > thisUpdate && producedAt >= nextUpdate;
+    },
+  ),
   singleRule(must, 'revoked_later', 'RFC 6960 §2.4', 'a certificate was revoked after thisUpdate', (single) => {
     return single.revoked !== undefined && single.revoked.at > single.thisUpdate;
   }),
@@ -227,4 +233,4 @@ const extensionRules: readonly OcspRule[] = [
   }),
 ];
 
-const ocspRules: readonly OcspRule[] = [...structureRules, ...singleRules, ...extensionRules];
+export const ocspRules: readonly OcspRule[] = [...structureRules, ...singleRules, ...extensionRules];

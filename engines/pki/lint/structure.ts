@@ -15,12 +15,6 @@ export const structureRules: readonly CertificateRule[] = [
     'the certificate has extensions and is not of version 3',
     ({ version, extensions }) => version !== 3 && extensions.length > 0,
   ),
-  should(
-    'version_without_extensions',
-    'RFC 5280 §4.1.2.1',
-    'the certificate is of version 3 and has no extensions',
-    ({ version, extensions }) => version === 3 && extensions.length === 0,
-  ),
   must('serial_zero', serial, 'the serial number is zero', (view) => view.serial.length === 1 && view.serial[0] === 0),
   must('serial_negative', serial, 'the serial number is negative', (view) => (view.serial[0] ?? 0) >= 0x80),
   must('serial_too_long', serial, 'the serial number takes more than 20 octets', (view) => view.serial.length > 20),

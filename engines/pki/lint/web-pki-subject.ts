@@ -92,16 +92,6 @@ const person = [oids.givenName, oids.surname] as const;
 const place = [oids.localityName, oids.stateOrProvinceName] as const;
 const identity = [oids.organizationName, ...person] as const;
 
-function policyNeeds(
-  code: string,
-  section: string,
-  policy: string,
-  text: string,
-  isMet: (view: CertificateView) => boolean,
-): CertificateRule {
-  return must(`web_pki_${code}`, section, `by its policy ${text}`, (view) => hasPolicy(view, policy) && !isMet(view));
-}
-
 const organization = 'Baseline Requirements §7.1.2.7.4';
 const individual = 'Baseline Requirements §7.1.2.7.3';
 
@@ -120,47 +110,17 @@ export const subscriberSubjectRules: readonly CertificateRule[] = [
       hasPolicy(view, reservedPolicy.domainValidated) &&
       attributesOf(view).some(({ oid }) => oid !== oids.countryName && oid !== oids.commonName),
   ),
-  policyNeeds(
-    'organization_name',
+  must(
+    'web_pki_organization_name',
     organization,
-    reservedPolicy.organizationValidated,
-    'the organization is validated, and the subject has no organizationName',
-    (view) => hasAttribute(view, oids.organizationName),
+    'by its policy the organization is validated, and the subject has no organizationName',
+    (view) => hasPolicy(view, reservedPolicy.organizationValidated) && !hasAttribute(view, oids.organizationName),
   ),
-  policyNeeds(
-    'organization_country',
-    organization,
-    reservedPolicy.organizationValidated,
-    'the organization is validated, and the subject has no countryName',
-    (view) => hasAttribute(view, oids.countryName),
-  ),
-  policyNeeds(
-    'organization_place',
-    organization,
-    reservedPolicy.organizationValidated,
-    'the organization is validated, and the subject has neither localityName nor stateOrProvinceName',
-    (view) => hasAttribute(view, ...place),
-  ),
-  policyNeeds(
-    'individual_name',
+  must(
+    'web_pki_individual_name',
     individual,
-    reservedPolicy.individualValidated,
-    'a person is validated, and the subject has not both givenName and surname',
-    (view) => person.every((type) => hasAttribute(view, type)),
-  ),
-  policyNeeds(
-    'individual_country',
-    individual,
-    reservedPolicy.individualValidated,
-    'a person is validated, and the subject has no countryName',
-    (view) => hasAttribute(view, oids.countryName),
-  ),
-  policyNeeds(
-    'individual_place',
-    individual,
-    reservedPolicy.individualValidated,
-    'a person is validated, and the subject has neither localityName nor stateOrProvinceName',
-    (view) => hasAttribute(view, ...place),
+    'by its policy a person is validated, and the subject has not both givenName and surname',
+    (view) => hasPolicy(view, reservedPolicy.individualValidated) && !person.every((type) => hasAttribute(view, type)),
   ),
   must(
     'web_pki_person_policy',

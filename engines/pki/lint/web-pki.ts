@@ -18,9 +18,6 @@ const exponents = 'Baseline Requirements §6.1.6';
 
 /** Every certificate. */
 export const webPkiRules: readonly CertificateRule[] = [
-  must('web_pki_version', 'Baseline Requirements §7.1.1', 'the certificate is not of version 3', ({ version }) => {
-    return version !== 3;
-  }),
   should(
     'web_pki_serial_short',
     'Baseline Requirements §7.1.2.7',
@@ -231,16 +228,14 @@ export const webPkiSubscriberRules: readonly CertificateRule[] = [
   must('web_pki_basic_constraints_critical', extensions, 'the basicConstraints are not critical', ({ values }) => {
     return values.basicConstraints?.critical === false;
   }),
-  must('web_pki_crl_sign', usages, 'the keyUsage of a subscriber has cRLSign', ({ values }) => {
-    return ((values.keyUsage?.value ?? 0) & usage.crlSign) !== 0;
-  }),
   must('web_pki_ec_usage', usages, 'the keyUsage of an EC key is not digitalSignature', ({ key, values }) => {
     const bits = values.keyUsage?.value;
     const isEc = key.algorithm.oid === oids.ecPublicKey;
     return isEc && bits !== undefined && (bits & ~usage.keyAgreement) !== usage.digitalSignature;
   }),
   should('web_pki_key_agreement', usages, 'the keyUsage of an EC key has keyAgreement', ({ key, values }) => {
-    return key.algorithm.oid === oids.ecPublicKey && ((values.keyUsage?.value ?? 0) & usage.keyAgreement) !== 0;
+    const both = usage.digitalSignature | usage.keyAgreement;
+    return key.algorithm.oid === oids.ecPublicKey && ((values.keyUsage?.value ?? 0) & both) === both;
   }),
   should(
     'web_pki_rsa_usage',
