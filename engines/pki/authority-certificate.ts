@@ -1,4 +1,7 @@
+import { parseDnsName } from './identifier/dns-name.ts';
+import { parseEmail } from './identifier/email.ts';
 import { parseIpRange } from './identifier/ip-address.ts';
+import { shown } from './identifier/malformed.ts';
 import { AppError } from '#core/errors.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
 import { encodeExtension, encodeRawExtension } from '#pki/x509/extension.ts';
@@ -121,10 +124,10 @@ function encodeConstraints({ permitted, excluded }: NameConstraintsInput): Encod
 
 function subtrees(side: Subtrees): SubtreeInput[] {
   return [
-    ...(side.dns_names ?? []).map((value) => ({ kind: 'dns', value }) as const),
+    ...(side.dns_names ?? []).map((text) => ({ kind: 'dns', value: readHost(text, 'dns_names') }) as const),
     ...(side.ip_ranges ?? []).map(ipSubtree),
-    ...(side.emails ?? []).map((value) => ({ kind: 'email', value }) as const),
-    ...(side.uris ?? []).map((value) => ({ kind: 'uri', value }) as const),
+    ...(side.emails ?? []).map((text) => ({ kind: 'email', value: readMailboxes(text) }) as const),
+    ...(side.uris ?? []).map((text) => ({ kind: 'uri', value: readHost(text, 'uris') }) as const),
     ...(side.directory_names ?? []).map(
       (fields) => ({ kind: 'directory', name: { der: encodeSubject(fields) } }) as const,
     ),
@@ -134,7 +137,35 @@ function subtrees(side: Subtrees): SubtreeInput[] {
 function ipSubtree(text: string): SubtreeInput {
   const range = parseIpRange(text);
   if (range.kind === 'range') return range;
-  throw new AppError('invalid_request', `The IP range ${JSON.stringify(text.slice(0, 64))} is not a CIDR range.`, {
-    hint: 'Write for example 10.0.0.0/8 or 2001:db8::/32.',
+  throw unreadable(text, 'ip_ranges', 'is not a CIDR range');
+}
+
+/** A mailbox, a host, or `.domain` for every host below it. */
+function readMailboxes(text: string): string {
+  if (!text.includes('@')) return readHost(text, 'emails');
+  const mailbox = parseEmail(text);
+  if (mailbox.kind === 'email') return mailbox.value;
+  throw unreadable(text, 'emails', mailbox.problem);
+}
+
+/** A host or domain, or with a dot in front what is below it. */
+function readHost(text: string, field: keyof typeof examples): string {
+  const dot = text.startsWith('.') ? '.' : '';
+  const host = parseDnsName(text.slice(dot.length));
+  if (host.kind === 'dns' && !host.wildcard) return `${dot}${host.value}`;
+  throw unreadable(text, field, host.kind === 'dns' ? 'is a wildcard' : host.problem);
+}
+
+const examples = {
+  dns_names: 'example.com',
+  ip_ranges: '10.0.0.0/8 or 2001:db8::/32',
+  emails: 'someone@example.com, example.com or .example.com',
+  uris: 'example.com or .example.com',
+} as const;
+
+/** What validators cannot read they take for nothing or for everything, each its own way; so it is not signed. */
+function unreadable(text: string, field: keyof typeof examples, problem: string): AppError {
+  return new AppError('invalid_request', `The name constraint ${shown(text)} of ${field} ${problem}.`, {
+    hint: `Write for example ${examples[field]}.`,
   });
 }
