@@ -36,7 +36,9 @@ export function compileInput(operation: Pick<BoundOperation, 'input'>): InputRea
     },
     fromBody: (params, body) => {
       if (body !== undefined && !isObject(body))
-        throw new AppError('invalid_request', 'The body must be a JSON object.');
+        throw new AppError('invalid_request', 'The body must be a JSON object.', {
+          hint: 'Send the fields of the request as {"field": value}.',
+        });
       const input: Record<string, unknown> = { ...body };
       for (const field of Object.keys(params)) {
         const value = coerce(kinds.get(field), params[field]);

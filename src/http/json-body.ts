@@ -13,11 +13,12 @@ const [quote, backslash, colon, openBracket, closeBracket, openBrace, closeBrace
  */
 export function parseJsonBody(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
-  if (!isUtf8(bytes)) throw invalid('The body is not valid UTF-8.');
+  if (!isUtf8(bytes)) throw invalid('The body is not valid UTF-8.', 'Send the JSON text in UTF-8.');
   const text = bytes.toString('utf8');
   const members = countMembers(text);
   const value = parse(text);
-  if (countKeys(value) !== members) throw invalid('An object in the body names the same field twice.');
+  if (countKeys(value) !== members)
+    throw invalid('An object in the body names the same field twice.', 'Send every field once.');
   return value;
 }
 
@@ -28,6 +29,7 @@ function parse(text: string): unknown {
     const position = /at position (\d+)/.exec(String(thrown))?.[1];
     throw invalid(
       `The body is not valid JSON${position === undefined ? '' : `: the fault is at character ${position}`}.`,
+      'Send one JSON object (RFC 8259).',
     );
   }
 }
@@ -41,7 +43,7 @@ function countMembers(text: string): number {
     if (character === quote) index = endOfString(text, index);
     else if (character === colon) members++;
     else if (character === openBrace || character === openBracket) {
-      if (++depth > maxDepth) throw invalid(`The body is nested deeper than ${maxDepth} levels.`);
+      if (++depth > maxDepth) throw tooDeep();
     } else if (character === closeBrace || character === closeBracket) depth--;
   }
   return members;
@@ -66,12 +68,20 @@ function countKeys(value: unknown): number {
     return keys;
   }
   for (const key of Object.keys(value)) {
-    if (key === '__proto__') throw invalid('A field of the body has a name that is never accepted.');
+    if (key === '__proto__') throw reservedName();
     keys += 1 + countKeys((value as Record<string, unknown>)[key]);
   }
   return keys;
 }
 
-function invalid(message: string): AppError {
-  return new AppError('invalid_request', message);
+function tooDeep(): AppError {
+  return invalid(`The body is nested deeper than ${maxDepth} levels.`, 'No operation takes a body as deep as that.');
+}
+
+function reservedName(): AppError {
+  return invalid('A field of the body has a name that is never accepted.', 'Leave the field __proto__ out.');
+}
+
+function invalid(message: string, hint: string): AppError {
+  return new AppError('invalid_request', message, { hint });
 }

@@ -108,11 +108,15 @@ function readInput(operation: BoundOperation, reader: InputReader, request: Fast
   const query = request.query as Query;
   if (method === 'GET' || method === 'DELETE') {
     if (request.body !== undefined && request.body !== null)
-      throw new AppError('invalid_request', `${method} takes its fields in the query, not in a body.`);
+      throw new AppError('invalid_request', `${method} takes its fields in the query, not in a body.`, {
+        hint: 'Send no body and no Content-Type.',
+      });
     return reader.fromQuery(params, query);
   }
   if (Object.keys(query).length > 0)
-    throw new AppError('invalid_request', `${method} takes its fields in the JSON body, not in the query.`);
+    throw new AppError('invalid_request', `${method} takes its fields in the JSON body, not in the query.`, {
+      hint: 'Send them in the body; the query of this operation must be empty.',
+    });
   return reader.fromBody(params, request.body);
 }
 

@@ -58,14 +58,25 @@ const frameworkErrors: Readonly<Record<string, (bodyLimit: number | undefined) =
       hint: 'Send JSON with the header Content-Type: application/json.',
     }),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
-    new AppError('invalid_request', 'The body is not as long as Content-Length says.'),
-  FST_ERR_BAD_URL: () => new AppError('invalid_request', 'The path is not a valid percent-encoded URL path.'),
-  FST_ERR_MAX_PARAM_LENGTH: () => new AppError('invalid_request', 'A segment of the path is too long.'),
+    new AppError('invalid_request', 'The body is not as long as Content-Length says.', {
+      hint: 'Leave Content-Length to the HTTP library.',
+    }),
+  FST_ERR_BAD_URL: () =>
+    new AppError('invalid_request', 'The path is not a valid percent-encoded URL path.', {
+      hint: 'Percent-encode every character of a name that is not a letter, a digit or one of - . _ ~ (RFC 3986).',
+    }),
+  FST_ERR_MAX_PARAM_LENGTH: () =>
+    new AppError('invalid_request', 'A segment of the path is too long.', {
+      hint: 'Names and ids have at most 63 characters.',
+    }),
   HPE_HEADER_OVERFLOW: () =>
     new AppError('too_large', 'The headers of the request are larger than 16 KiB together.', {
       hint: 'Send fewer or shorter headers.',
     }),
-  ERR_HTTP_REQUEST_TIMEOUT: () => new AppError('request_timeout', 'The request did not arrive in time.'),
+  ERR_HTTP_REQUEST_TIMEOUT: () =>
+    new AppError('request_timeout', 'The request did not arrive in time.', {
+      hint: 'Send it again, at once and as a whole.',
+    }),
 };
 
 function bodyTooLarge(limit: number | undefined): AppError {
@@ -80,7 +91,9 @@ export function knownError(thrown: unknown, bodyLimit?: number): AppError {
   const known = typeof code === 'string' ? frameworkErrors[code] : undefined;
   if (known) return known(bodyLimit);
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500)
-    return new AppError('invalid_request', 'The request is not valid HTTP for this server.');
+    return new AppError('invalid_request', 'The request is not valid HTTP for this server.', {
+      hint: 'Send it with an HTTP library; how each operation is called stands at /docs.',
+    });
   return toAppError(thrown);
 }
 

@@ -41,5 +41,7 @@ const printable = /^[\x21-\x7e]{1,255}$/;
 export function tokenHeader(name: string, value: string | string[] | undefined): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && printable.test(value)) return value;
-  throw new AppError('invalid_request', `${name} must be 1 to 255 printable ASCII characters without spaces.`);
+  throw new AppError('invalid_request', `${name} must be 1 to 255 printable ASCII characters without spaces.`, {
+    hint: 'Send the header once, or leave it out.',
+  });
 }
