@@ -74,7 +74,11 @@ async function subjectOf(grant: Grant, principal: string | undefined, { store }:
     grant.namespace,
     principal,
   ]);
-  if (row === undefined) throw new AppError('not_found', `There is no principal ${principal} in this namespace.`);
+  if (row === undefined) {
+    throw new AppError('not_found', `There is no principal ${principal} in this namespace.`, {
+      hint: 'auth.list_principals lists them.',
+    });
+  }
   const { name: named, namespace, kind } = row;
   return { name: named, namespace, kind, policies: JSON.parse(row.policies) as string[], narrowings: [] };
 }
