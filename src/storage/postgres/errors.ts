@@ -65,10 +65,16 @@ export function toStoreError(error: unknown): unknown {
     });
   }
   if (nulInText.includes(state)) {
-    return new AppError('invalid_request', 'A text holds a NUL character, which cannot be stored.', { cause: error });
+    return new AppError('invalid_request', 'A text holds a NUL character, which cannot be stored.', {
+      hint: 'Leave it out.',
+      cause: error,
+    });
   }
   if (state.startsWith(tooLarge.slice(0, 2))) {
-    return new AppError('too_large', 'A value is larger than the store can hold.', { cause: error });
+    return new AppError('too_large', 'A value is larger than the store can hold.', {
+      hint: 'Send less at once.',
+      cause: error,
+    });
   }
   return error;
 }
