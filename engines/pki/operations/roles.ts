@@ -149,7 +149,7 @@ function checkedChange(role: Role, changes: z.output<typeof roleChanges>): Role 
   } catch (error) {
     if (!(error instanceof z.ZodError)) throw error;
     const details = error.issues.map((issue) => ({ at: `/${issue.path.join('/')}`, message: issue.message }));
-    throw new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}`, {
+    throw new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}.`, {
       details,
       hint: 'Change the fields together.',
     });
