@@ -1,0 +1,151 @@
+import type { BoundOperation } from '#core/operation.ts';
+import { type Input, requiredInput } from './fields.ts';
+import { authorityRequest, type Ids } from './world.ts';
+
+/**
+ * A request for every operation that the administrator of a tenant could make. What is not listed is made from the
+ * schema: required fields by their names. A new operation for which that fails makes the tests ask for a sample here.
+ */
+let counter = 0;
+/** A name that nothing has yet. */
+export function freshName(): string {
+  counter += 1;
+  return `fresh-${counter.toString(36)}-${process.pid.toString(36)}`;
+}
+
+const csr = authorityRequest('Outside Authority');
+const rules = [
+  {
+    effect: 'allow',
+    operations: ['pki.get_*'],
+    resources: ['pki/**'],
+    conditions: {
+      max_ttl: '1h',
+      purpose_required: true,
+      source_cidrs: ['10.0.0.0/8'],
+      not_after: '2999-01-01T00:00:00Z',
+    },
+  },
+];
+const constraints = {
+  permitted: {
+    dns_names: ['example.com'],
+    ip_ranges: ['10.0.0.0/8'],
+    emails: ['example.com'],
+    uris: ['example.com'],
+    directory_names: [{ common_name: 'x', country: 'DE' }],
+  },
+};
+
+const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
+  'auth.create_token': () => ({
+    operations: ['pki.get_*'],
+    resources: ['pki/**'],
+    ttl: '1m',
+    purpose: 'p',
+    description: 'd',
+  }),
+  'auth.list_tokens': (ids) => ({ principal: ids.principal }),
+  'auth.revoke_token': (ids) => ({ id: ids.token, principal: ids.principal }),
+  'auth.create_principal': (ids) => ({ name: freshName(), kind: 'agent', policies: [ids.policy], description: 'd' }),
+  'auth.update_principal': (ids) => ({ name: ids.principal, policies: [ids.policy], description: 'd' }),
+  'auth.create_key': (ids) => ({ principal: ids.principal, description: 'd', ttl: '1h' }),
+  'auth.create_namespace': () => ({ name: freshName(), description: 'd' }),
+  'auth.get_namespace': () => ({ name: 'root' }),
+  'auth.delete_namespace': () => ({ name: freshName() }),
+  'auth.purge_expired': () => ({ older_than: '365d' }),
+  'policy.create_policy': () => ({ name: freshName(), description: 'd', rules }),
+  'policy.put_policy': (ids) => ({ name: ids.policy, description: 'd', rules }),
+  'policy.test_policy': (ids) => ({
+    principal: ids.principal,
+    operation: 'pki.get_role',
+    resource: `pki/roles/${ids.role}`,
+    ttl: '1h',
+    purpose: 'p',
+    source_address: '10.0.0.1',
+  }),
+  'pki.create_authority': (ids) => ({
+    name: freshName(),
+    kind: 'intermediate',
+    parent: ids.root,
+    common_name: 'Another Authority',
+    organization: 'O',
+    country: 'DE',
+    ttl: '30d',
+    name_constraints: constraints,
+  }),
+  'pki.import_authority': () => ({ name: freshName(), certificate: pem, chain: pem, private_key: pem }),
+  'pki.sign_intermediate': (ids) => ({ name: ids.root, csr, common_name: 'Outside', ttl: '1d' }),
+  'pki.cross_sign_authority': (ids) => ({ name: ids.root, authority: ids.authority, ttl: '1d' }),
+  'pki.rotate_authority': (ids) => ({ name: ids.authority, ttl: '30d', cross_sign: false }),
+  'pki.create_role': (ids) => ({
+    name: freshName(),
+    authority: ids.authority,
+    allowed_domains: ['example.org'],
+    description: 'd',
+  }),
+  'pki.list_roles': (ids) => ({ authority: ids.authority }),
+  'pki.update_role': (ids) => ({ name: ids.role, authority: ids.authority, description: 'd' }),
+  'pki.issue_certificate': (ids) => ({ role: ids.role, dns_names: ['a.example.com'], ttl: '1h', purpose: 'p' }),
+  'pki.plan_certificate': (ids) => ({ role: ids.role, dns_names: ['a.example.com'], ttl: '1h', purpose: 'p' }),
+  'pki.list_certificates': (ids) => ({
+    authority: ids.authority,
+    role: ids.role,
+    principal: 'admin',
+    name: ids.certificateName,
+    key_sha256: ids.spki,
+  }),
+  'pki.revoke_certificate': (ids) => ({
+    serial_number: ids.serial,
+    reason: 'certificate_hold',
+    expected: { role: ids.role },
+  }),
+  'pki.revoke_certificates': (ids) => ({
+    serial_numbers: [ids.serial],
+    authority: ids.authority,
+    role: ids.role,
+    dry_run: true,
+  }),
+  'pki.report_key_compromise': () => ({ spki_sha256: 'ab'.repeat(32) }),
+  'audit.list_events': (ids) => ({
+    principal: ids.principal,
+    resource: 'pki',
+    operation: 'pki.*',
+    request_id: ids.requestId,
+  }),
+  'audit.get_event': (ids) => ({ id: ids.event }),
+};
+
+/** Well-formed PEM around something that is no certificate and no key. */
+const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.alloc(60, 0x30).toString('base64')}\n-----END CERTIFICATE-----\n`;
+
+/** Throws when the sample does not fit the schema of the operation: then it needs an entry above. */
+export function sampleFor(operation: BoundOperation, ids: Ids): Input {
+  const input = samples[operation.id]?.(ids) ?? requiredInput(operation, (field) => byName(operation, field, ids));
+  const parsed = operation.input.safeParse(input);
+  if (parsed.success) return input;
+  throw new Error(`${operation.id} needs a sample in test/attack/samples.ts: ${parsed.error.message}`);
+}
+
+/** What a required field of this name means, by the path of the operation. */
+function byName({ http }: BoundOperation, field: string, ids: Ids): unknown {
+  const { path } = http;
+  if (field === 'name') return ids[collections.find(([prefix]) => path.startsWith(prefix))?.[1] ?? 'policy'];
+  if (field === 'id') return ids[idsBelow.find(([part]) => path.includes(part))?.[1] ?? 'token'];
+  if (field === 'serial_number') return ids.serial;
+  if (field === 'spki_sha256') return ids.blockedKey;
+  return ids[field as keyof Ids];
+}
+
+const collections: readonly (readonly [string, keyof Ids])[] = [
+  ['/pki/authorities', 'authority'],
+  ['/pki/roles', 'role'],
+  ['/principals', 'principal'],
+  ['/policies', 'policy'],
+];
+const idsBelow: readonly (readonly [string, keyof Ids])[] = [
+  ['/keys/', 'key'],
+  ['/tokens/', 'token'],
+  ['/approvals/', 'approval'],
+  ['/audit/', 'event'],
+];
