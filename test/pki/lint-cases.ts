@@ -269,6 +269,7 @@ const criticality: readonly FaultCase[] = [
     extension(oids.subjectInfoAccess, accessOf(repository, uri(crlUri)), true),
   ),
   inExtension('ocsp_no_check_critical', responder, 'noCheck', extension(oids.ocspNoCheck, nullValue(), true)),
+  inExtension('no_rev_avail_critical', leaf, 'none', extension(oids.noRevAvail, nullValue(), true)),
   inExtension('tls_feature_critical', leaf, 'feature', extension(oids.tlsFeature, sequence([integer(5)]), true)),
   inExtension('acme_identifier_not_critical', leaf, 'acme', extension(oids.acmeIdentifier, octetString(octets32))),
   inExtension('ct_poison_not_critical', leaf, 'poison', extension(oids.ctPoison, nullValue())),
@@ -345,6 +346,16 @@ const keyExtensions: readonly FaultCase[] = [
       timestamps: extension(oids.sctList, octetString(Buffer.from('0003000101', 'hex'))),
     },
   }),
+  inExtension('no_rev_avail_in_ca', root, 'none', extension(oids.noRevAvail, nullValue())),
+  ...[
+    { crl: distributionPoints([uri(crlUri)]) },
+    { freshest: extension(oids.freshestCrl, pointsOf(uri(crlUri))) },
+    { access: infoAccess([oids.accessOcsp, uri(crlUri)]) },
+  ].map((pointer) =>
+    fault('no_rev_avail_with_pointer', leaf, {
+      extensions: { ...pointer, none: extension(oids.noRevAvail, nullValue()) },
+    }),
+  ),
   inExtension('sct_list_empty', leaf, 'timestamps', extension(oids.sctList, octetString(Buffer.of(0, 0)))),
   inExtension(
     'acme_identifier_length',

@@ -130,3 +130,14 @@ test('a whole certificate is judged like its signed part, and by the algorithm o
   const other = sequence([empty, sample.algorithm.ecdsa, bitString(Buffer.alloc(70))]);
   assert.deepEqual(codes(other), ['serial_zero']);
 });
+
+test('a key usage that serves no purpose is named, and a purpose that no key usage serves', () => {
+  const message = (change: sample.Change) =>
+    lintCertificate(prepare(sample.rsaLeaf, change), sample.rsaLeaf.options)[0]?.message;
+  const purposes = sample.purposes([oids.clientAuth]);
+  const both = { extensions: { purposes, keyUsage: sample.keyUsage(0, 2) } };
+  const neither = { extensions: { purposes, keyUsage: sample.keyUsage(2) } };
+  const text = 'the keyUsage does not fit the purposes of the extKeyUsage';
+  assert.equal(message(both), `${text}: keyEncipherment serves none of them`);
+  assert.equal(message(neither), `${text}: none of its bits serves clientAuth`);
+});

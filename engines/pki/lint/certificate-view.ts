@@ -90,6 +90,7 @@ const readers = {
   authorityInfoAccess: known('authorityInfoAccess', 'RFC 5280 §4.2.2.1', values.readInfoAccess),
   subjectInfoAccess: known('subjectInfoAccess', 'RFC 5280 §4.2.2.2', values.readInfoAccess),
   ocspNoCheck: known('ocsp-nocheck', 'RFC 6960 §4.2.2.2.1', values.readNull),
+  noRevAvail: known('noRevAvail', 'RFC 9608 §2', values.readNull),
   tlsFeature: known('TLS feature', 'RFC 7633 §4', values.readTlsFeature),
   acmeIdentifier: known('acmeIdentifier', 'RFC 8737 §3', values.readOctets),
   sctList: known('SCT list', 'RFC 6962 §3.3', values.readOctets),
@@ -112,6 +113,10 @@ const byOid: ReadonlyMap<string, KnownExtension> = new Map(
 /** The name and the section of an understood extension, for rules over all of them. */
 export function describeExtension(key: ExtensionKey): { readonly label: string; readonly section: string } {
   return readers[key];
+}
+
+export function isUnderstood(oid: string): boolean {
+  return byOid.has(oid);
 }
 
 /** Largest TBSCertificate that is read. */

@@ -1,5 +1,5 @@
-import { oids } from '#pki/x509/oid.ts';
-import { type CertificateView, describeExtension, type ExtensionKey } from './certificate-view.ts';
+import { oidName, oids } from '#pki/x509/oid.ts';
+import { type CertificateView, describeExtension, type ExtensionKey, isUnderstood } from './certificate-view.ts';
 import { usage } from './extension-values.ts';
 import { must, repeated, type Rule, should } from './rule.ts';
 
@@ -36,12 +36,11 @@ const criticalityRules: readonly CertificateRule[] = [
   criticality('authorityInfoAccess', 'authority_info_access', false, must),
   criticality('subjectInfoAccess', 'subject_info_access', false, must),
   criticality('ocspNoCheck', 'ocsp_no_check', false, should),
+  criticality('noRevAvail', 'no_rev_avail', false, must),
   criticality('tlsFeature', 'tls_feature', false, should),
   criticality('acmeIdentifier', 'acme_identifier', true, must),
   criticality('ctPoison', 'ct_poison', true, must),
 ];
-
-const understood: ReadonlySet<string> = new Set(Object.values(oids));
 
 const keyIdentifierRules: readonly CertificateRule[] = [
   must(
@@ -147,8 +146,19 @@ const otherRules: readonly CertificateRule[] = [
   should(
     'extension_unknown_critical',
     'RFC 5280 §4.2',
-    'an extension is critical that is none of RFC 5280',
-    ({ extensions }) => extensions.find(({ oid, critical }) => critical && !understood.has(oid))?.oid ?? false,
+    'an extension is critical that only few can know',
+    ({ extensions }) => extensions.find(({ oid, critical }) => critical && !isUnderstood(oid))?.oid ?? false,
+  ),
+  must(
+    'no_rev_avail_with_pointer',
+    'RFC 9608 §3',
+    'there is a noRevAvail, and a place to ask for the revocation that there will not be',
+    ({ values: { noRevAvail, crlDistributionPoints, freshestCrl, authorityInfoAccess } }) => {
+      if (noRevAvail === undefined) return false;
+      const accesses = authorityInfoAccess?.value?.accesses ?? [];
+      const asksResponder = accesses.some(({ method }) => method === oids.accessOcsp);
+      return crlDistributionPoints !== undefined || freshestCrl !== undefined || asksResponder;
+    },
   ),
   must('ct_poison_with_sct', 'RFC 6962 §3.1', 'a precertificate holds signed certificate timestamps', ({ values }) => {
     return values.ctPoison !== undefined && values.sctList !== undefined;
@@ -194,6 +204,9 @@ export const authorityExtensionRules: readonly CertificateRule[] = [
   ),
   must('subject_key_identifier_missing', 'RFC 5280 §4.2.1.2', 'an authority has no subjectKeyIdentifier', (view) => {
     return view.values.subjectKeyIdentifier === undefined;
+  }),
+  must('no_rev_avail_in_ca', 'RFC 9608 §2', 'the certificate of an authority has a noRevAvail', ({ values }) => {
+    return values.noRevAvail !== undefined;
   }),
   must(
     'authority_key_identifier_differs',
@@ -247,7 +260,7 @@ export const endEntityExtensionRules: readonly CertificateRule[] = [
 ];
 
 /** Every bit must serve a purpose and every purpose needs a bit, as far as the purposes are known. */
-function usageFitsNoPurpose({ values: { keyUsage, extendedKeyUsage } }: CertificateView): boolean {
+function usageFitsNoPurpose({ values: { keyUsage, extendedKeyUsage } }: CertificateView): boolean | string {
   const bits = keyUsage?.value;
   const purposes = extendedKeyUsage?.value;
   if (bits === undefined || bits === 0 || purposes === undefined) return false;
@@ -255,10 +268,18 @@ function usageFitsNoPurpose({ values: { keyUsage, extendedKeyUsage } }: Certific
   for (const purpose of purposes) {
     const usages = usagesOf.get(purpose);
     if (usages === undefined) return false;
-    if ((bits & usages) === 0) return true;
+    if ((bits & usages) === 0) return `none of its bits serves ${oidName(purpose)}`;
     useful |= usages;
   }
-  return (bits & 0x1ff & ~useful) !== 0;
+  const useless = bits & allUsages & ~useful;
+  return useless !== 0 && `${usageNames(useless)} serves none of them`;
+}
+
+const allUsages = 0x1ff;
+
+function usageNames(bits: number): string {
+  const names = Object.entries(usage).filter(([, bit]) => (bits & bit) !== 0);
+  return names.map(([name]) => name).join(', ');
 }
 
 /** RFC 6960 §4.2.2.2. */
