@@ -5,7 +5,8 @@ import type { Screen } from './screen.ts';
 
 /*
  * The words of every failure, in one place. An error is one sentence, lower-case at the CLI's own, after `error:`; then
- * the single findings, indented; then `hint:`, the next step. All of it goes to stderr, so stdout holds results only.
+ * the single findings, indented; then `hint:`, the next step, and `try:`, a command line that would pass. All of it goes
+ * to stderr, so stdout holds results only.
  */
 
 const codes: Readonly<Record<number, string>> = { [exitCodes.usage]: 'usage', [exitCodes.unavailable]: 'unavailable' };
@@ -35,6 +36,7 @@ export async function showProblem(screen: Screen, problem: Problem, json: boolea
   for (const detail of problem.details) lines.push(`  ${brief(detail)}`);
   for (const [name, value] of problem.facts) lines.push(`  ${style.dim(`${brief(name)}:`)} ${brief(value)}`);
   if (problem.hint !== undefined) lines.push(`${style.cyan('hint:')} ${brief(problem.hint)}`);
+  if (problem.nearest !== undefined) lines.push(`${style.cyan('try:')} ${brief(problem.nearest)}`);
   if (problem.retryAfter !== undefined) lines.push(`${style.cyan('retry:')} in ${problem.retryAfter} s`);
   if (problem.requestId !== undefined) lines.push(style.dim(`request id: ${brief(problem.requestId)}`));
   await screen.err.write(`${lines.join('\n')}\n`);

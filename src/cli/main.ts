@@ -75,7 +75,7 @@ async function route(options: CliOptions, screen: Screen): Promise<number> {
   const area = findArea(commands, [...Object.keys(options.localCommands), ...builtIn], first);
   const command = findCommand(commands, area, second);
   const { runCommand } = await import('./run-command.ts');
-  return runCommand(command, [...words, ...rest.slice(2)], { ...options, screen });
+  return runCommand(command, [...words, ...rest.slice(2)], { ...options, commands, screen });
 }
 
 function localCommand({ localCommands }: CliOptions, name: string | undefined): LocalCommand | undefined {

@@ -9,12 +9,13 @@ const units: readonly (readonly [name: string, seconds: number, until: number])[
   ['y', 31_557_600, Number.POSITIVE_INFINITY],
 ];
 
-/** `in 23h` or `3d ago` for a text that is an RFC 3339 time; undefined for any other text. `now` in milliseconds. */
+/** `in 23h`, `now` or `3d ago` for a text that is an RFC 3339 time; undefined for any other text. `now` in milliseconds. */
 export function relativeTime(text: string, now: number): string | undefined {
   if (!rfc3339.test(text)) return undefined;
   const seconds = Math.trunc((Date.parse(text) - now) / 1000);
   if (Number.isNaN(seconds)) return undefined;
   const distance = Math.abs(seconds);
+  if (distance === 0) return 'now';
   const [name, size] = units.find(([, , until]) => distance < until) ?? ['s', 1];
   const amount = `${Math.floor(distance / size)}${name}`;
   return seconds >= 0 ? `in ${amount}` : `${amount} ago`;

@@ -7,7 +7,6 @@ import { readConnection, readTimeout } from './connection.ts';
 import type { Connection } from './connection.ts';
 import { remark, showProblem } from './explain.ts';
 import { CliFailure, exitCodes } from './failure.ts';
-import { flagName } from './flags.ts';
 import { releaseFiles, requestedFiles, reserveFiles } from './files.ts';
 import { readInput } from './input.ts';
 import type { Input } from './input.ts';
@@ -23,6 +22,8 @@ import type { View } from './view.ts';
 
 /** What a command needs of the world. */
 export interface Surroundings {
+  /** All of them, for what the server says of others. */
+  readonly commands: readonly Command[];
   readonly env: Environment;
   readonly stdin: AsyncIterable<unknown>;
   readonly screen: Screen;
@@ -90,14 +91,10 @@ async function call(session: Session, input: Input): Promise<Reply> {
   });
   if (verbose) await remark(screen, 'note', `${answer.status} after ${screen.clock.now() - started} ms${idOf(answer)}`);
   if (answer.status < 200 || answer.status >= 300)
-    return { problem: readProblem(answer, flagsByField(session.command)) };
+    return { problem: readProblem(answer, session.command, session.commands) };
   if (answer.headers['idempotency-replayed'] === 'true')
     await remark(screen, 'note', 'this is the kept answer of an earlier call with this key; secrets are not repeated');
   return { output: readOutput(answer) };
-}
-
-function flagsByField(command: Command): Map<string, string> {
-  return new Map(command.input().fields.map((field) => [field.name, `--${flagName(field)}`]));
 }
 
 function idOf(answer: Answer): string {

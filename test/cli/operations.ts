@@ -108,7 +108,8 @@ const refusals: Readonly<Record<string, () => AppError>> = {
     new AppError('approval_required', 'This request needs an approval.', {
       hint: 'Have somebody approve apr_1, then repeat the request with --approval-id apr_1.',
     }),
-  missing: () => new AppError('not_found', 'There is no role "missing".'),
+  missing: () =>
+    new AppError('not_found', 'There is no role "missing".', { hint: 'pki.list_roles shows those that exist.' }),
   strict: () =>
     new AppError('refused', 'The role "strict" refuses 2 parts of the request.', {
       hint: 'Ask for at most 1h, and for names below example.com.',
@@ -116,6 +117,20 @@ const refusals: Readonly<Record<string, () => AppError>> = {
         { at: 'max_ttl', message: '24h was asked for, and 1h is allowed' },
         { at: 'allowed_domains', message: 'evil.test is not below example.com' },
       ],
+    }),
+  narrow: () =>
+    new AppError('refused', 'evil.test is not below example.com.', {
+      hint: 'Ask for names below example.com.',
+      details: [{ at: '/dns_names/0', message: 'evil.test is not below example.com.' }],
+      members: {
+        refusals: [{ rule: 'allowed_domains', at: '/dns_names/0', message: 'evil.test is not below example.com.' }],
+        nearest_request: {
+          role: 'narrow',
+          dns_names: ['a b.example.com', '@.example.com'],
+          csr: 'first\nsecond\n',
+          ttl: '1h',
+        },
+      },
     }),
   busy: () => new AppError('rate_limited', 'Too many requests of this principal.', { retryAfter: 7 }),
   hostile: () => new AppError('refused', 'no\u001b[2J\u202e\nerror: done', { hint: 'a\u0007b' }),

@@ -74,7 +74,7 @@ describe('text of others on a terminal', () => {
 describe('distance of a time', () => {
   const now = Date.parse('2026-11-21T10:00:00Z');
   for (const [time, expected] of [
-    ['2026-11-21T10:00:00Z', 'in 0s'],
+    ['2026-11-21T10:00:00Z', 'now'],
     ['2026-11-21T10:01:59Z', 'in 119s'],
     ['2026-11-21T11:30:00Z', 'in 90m'],
     ['2026-11-22T09:00:00Z', 'in 23h'],
@@ -83,7 +83,7 @@ describe('distance of a time', () => {
     ['2036-11-21T10:00:00Z', 'in 10y'],
     ['2026-11-21T09:59:59Z', '1s ago'],
     ['2026-11-18T09:00:00Z', '3d ago'],
-    ['2026-11-21T12:00:00+02:00', 'in 0s'],
+    ['2026-11-21T12:00:00+02:00', 'now'],
     ['9999-99-99T99:99:99Z', undefined],
     ['2026-11-21', undefined],
     ['a 2026-11-21T10:00:00Z', undefined],
