@@ -103,7 +103,12 @@ async function viewStatus(
     revoked_at: row.revoked_at === null ? null : toRfc3339(row.revoked_at),
     revocation_reason: row.revocation_reason,
     invalidity_date: row.invalidity_date === null ? null : toRfc3339(row.invalidity_date),
-    visible: visibility(await deps.directory.requireAuthority(row.namespace, row.authority), row, grant.now),
+    visible: visibility(
+      await deps.directory.requireAuthority(row.namespace, row.authority),
+      row,
+      grant.now,
+      deps.store.kind,
+    ),
     notes: [...notes],
   };
 }
