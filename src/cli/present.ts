@@ -5,7 +5,7 @@ import { remark } from './explain.ts';
 import { CliFailure, exitCodes } from './failure.ts';
 import type { Reservation } from './files.ts';
 import { fileBytes, fillFile, releaseFiles } from './files.ts';
-import { isPem, renderRecord } from './record.ts';
+import { isPem, renderRecord, withoutRepeats } from './record.ts';
 import type { Screen } from './screen.ts';
 import type { Item, Paper } from './table.ts';
 import { startTable, tableRows, valueAt } from './table.ts';
@@ -26,7 +26,8 @@ export async function present(
     return exitCodes.ok;
   }
   const stored = await storeFiles(screen, command, output, reserved);
-  const rest = Object.fromEntries(Object.entries(output).filter(([name]) => !stored.written.has(name)));
+  const shown = view.json || view.field !== undefined ? output : withoutRepeats(output);
+  const rest = Object.fromEntries(Object.entries(shown).filter(([name]) => !stored.written.has(name)));
   await warnOfSecrets(screen, command, rest, view);
   // What could not be written is printed whatever was asked for: it may be the only copy of a key.
   if (stored.failure !== undefined) {

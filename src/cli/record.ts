@@ -7,7 +7,7 @@ import { inline, startTable, tableRows } from './table.ts';
  * under its name; PEM begins in the first column, so that it can be copied as it stands.
  */
 export function renderRecord(record: Item, paper: Paper): string {
-  const { lines, blocks } = layOut(once(record), paper, '', 0);
+  const { lines, blocks } = layOut(record, paper, '', 0);
   const width = Math.max(0, ...lines.map(({ name }) => displayWidth(name)));
   const head = lines.map(({ name, values }) => {
     const [first = '', ...more] = values;
@@ -22,7 +22,7 @@ export function renderRecord(record: Item, paper: Paper): string {
 }
 
 /** Lists of records leave out the PEM that a field of the whole has: the current certificate of an authority, say. */
-function once(record: Item): Item {
+export function withoutRepeats(record: Item): Item {
   const shown = new Set(Object.values(record).filter((value) => typeof value === 'string' && isPem(value)));
   if (shown.size === 0) return record;
   const without = (item: Item) => Object.fromEntries(Object.entries(item).filter(([, value]) => !shown.has(value)));

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import { cutDisplay, displayWidth, escapeLine, escapeLines, safeJson } from '#cli/escape.ts';
+import { withoutRepeats } from '#cli/record.ts';
 import { relativeTime } from '#cli/relative-time.ts';
 import { quoteWord, shellWords } from '#cli/shell-words.ts';
 import { didYouMean } from '#core/suggest.ts';
@@ -126,4 +127,17 @@ describe('did you mean', () => {
   test('what is near to nothing gets no suggestion', () => assert.equal(didYouMean('qqqqqq', commands), undefined));
   test('a very long word costs nothing and finds nothing', () =>
     assert.equal(didYouMean('x'.repeat(1_000_000), commands), undefined));
+});
+
+test('PEM that the whole has is not shown again in its lists; other PEM is', () => {
+  const [current, former] = ['-----BEGIN CERTIFICATE-----\nnew', '-----BEGIN CERTIFICATE-----\nold'];
+  const issuers = [
+    { number: 1, certificate: former },
+    { number: 2, certificate: current },
+  ];
+  assert.deepEqual(withoutRepeats({ name: 'root', certificate: current, issuers }), {
+    name: 'root',
+    certificate: current,
+    issuers: [{ number: 1, certificate: former }, { number: 2 }],
+  });
 });
