@@ -1,6 +1,6 @@
 import { formatGeneralName } from '#pki/x509/general-name.ts';
 import { formatName, isWithinName } from '#pki/x509/name.ts';
-import type { GeneralSubtree } from '#pki/x509/name-extensions.ts';
+import type { GeneralSubtree, NameConstraints } from '#pki/x509/name-extensions.ts';
 import type { Budget } from './budget.ts';
 import { type ConstrainedName, constrainedNames, isHostName } from './constrained-name.ts';
 import { type Finding, finding, type LocatedFinding, type Profile } from './finding.ts';
@@ -22,8 +22,7 @@ export function constraintFindings(
 ): LocatedFinding[] {
   const constraints = issuer.value('name_constraints');
   if (constraints === undefined) return [];
-  const permitted = groupByKind(constraints.permitted);
-  const excluded = groupByKind(constraints.excluded);
+  const { permitted, excluded } = groupOf(constraints);
   const findings: LocatedFinding[] = [];
   for (const [index, parsed] of below.entries()) {
     if (parsed.selfIssued && index > 0) continue;
@@ -39,16 +38,22 @@ export function constraintFindings(
 }
 
 type Subtrees = readonly GeneralSubtree['base'][];
+type SubtreesByKind = ReadonlyMap<string, Subtrees>;
 
-function groupByKind(subtrees: readonly GeneralSubtree[] | undefined): ReadonlyMap<string, Subtrees> {
-  const groups = new Map<string, GeneralSubtree['base'][]>();
-  for (const { base } of subtrees ?? []) {
-    const kind = base.kind === 'other' ? `other ${base.typeId}` : base.kind;
-    const group = groups.get(kind);
-    if (group === undefined) groups.set(kind, [base]);
-    else group.push(base);
+const groups = new WeakMap<NameConstraints, { permitted: SubtreesByKind; excluded: SubtreesByKind }>();
+
+function groupOf(constraints: NameConstraints): { permitted: SubtreesByKind; excluded: SubtreesByKind } {
+  let group = groups.get(constraints);
+  if (group === undefined) {
+    group = { permitted: groupByKind(constraints.permitted), excluded: groupByKind(constraints.excluded) };
+    groups.set(constraints, group);
   }
-  return groups;
+  return group;
+}
+
+function groupByKind(subtrees: readonly GeneralSubtree[] = []): SubtreesByKind {
+  const bases = subtrees.map(({ base }) => base);
+  return Map.groupBy(bases, (base) => (base.kind === 'other' ? `other ${base.typeId}` : base.kind));
 }
 
 function kindOf(name: ConstrainedName): string {

@@ -50,13 +50,15 @@ export function* candidatePaths(
 ): Generator<CandidatePath> {
   const graph = buildGraph(context, lenient);
   if (graph.anchors.has(leaf.sha256)) yield { certificates: [leaf], findings: [], complete: true };
-  yield* extend([leaf], [], { context, graph, lenient });
+  yield* extend([leaf], [], { context, graph, lenient, own: new Map() });
 }
 
 interface Search {
   readonly context: SearchContext;
   readonly graph: Graph;
   readonly lenient: boolean;
+  /** What is wrong with an issuer whatever the path, by its SHA-256: it may be visited many times. */
+  readonly own: Map<string, readonly Finding[]>;
 }
 
 function* extend(
@@ -71,12 +73,12 @@ function* extend(
   for (const issuer of issuers) {
     if (!context.budget.take('nodes')) return;
     const isAnchor = graph.anchors.has(issuer.sha256);
-    const added = stepFindings(issuer, isAnchor, path, context);
+    const added = stepFindings(issuer, isAnchor, path, search);
     if (added.length > 0 && !lenient) continue;
     const certificates = [...path, issuer];
     const all = [...findings, ...added];
     if (!context.signatures.verify(child.certificate, issuer)) {
-      const broken = locate(path.length - 1, [signatureInvalid(formatName(issuer.certificate.subject))]);
+      const broken = locate(path.length - 1, [signatureInvalid(formatName(issuer.certificate.subject).slice(0, 1000))]);
       if (lenient) yield { certificates, findings: [...all, ...broken], complete: false };
     } else if (isAnchor) yield { certificates, findings: all, complete: true };
     else if (path.length <= limits.depth) yield* extend(certificates, all, search);
@@ -89,7 +91,7 @@ function deadEnd(
   child: ParsedCertificate,
   { graph }: Search,
 ): CandidatePath {
-  const issuer = formatName(child.certificate.issuer);
+  const issuer = formatName(child.certificate.issuer).slice(0, 1000);
   const isKnown = graph.bySubject.has(child.issuerKey);
   const missing = finding(
     'issuer_not_found',
@@ -108,23 +110,30 @@ function stepFindings(
   issuer: ParsedCertificate,
   isAnchor: boolean,
   path: readonly ParsedCertificate[],
-  context: SearchContext,
+  search: Search,
 ): LocatedFinding[] {
-  const { profile, purpose, budget } = context;
   const child = path.at(-1) as ParsedCertificate;
-  const own = [
-    ...commonFindings(issuer, context.at, profile),
+  const own = [...ownFindings(issuer, isAnchor, search), ...lengthFindings(issuer, isAnchor, path, search.context)];
+  return [
+    ...locate(path.length - 1, signatureAlgorithmFindings(child.certificate.signatureAlgorithm)),
+    ...locate(path.length, own),
+    ...constraintFindings(issuer, path, search.context.budget),
+  ];
+}
+
+function ownFindings(issuer: ParsedCertificate, isAnchor: boolean, { context, own }: Search): readonly Finding[] {
+  const known = own.get(issuer.sha256);
+  if (known !== undefined) return known;
+  const { profile, purpose, at } = context;
+  const findings = [
+    ...commonFindings(issuer, at, profile),
     ...authorityFindings(issuer, isAnchor),
     ...(profile === 'web_pki' ? conformanceFindings(issuer, isAnchor ? 'anchor' : 'intermediate') : []),
     ...constraintSyntaxFindings(issuer, profile),
     ...purposeFindings(issuer, purpose),
-    ...lengthFindings(issuer, isAnchor, path, context),
   ];
-  return [
-    ...locate(path.length - 1, signatureAlgorithmFindings(child.certificate.signatureAlgorithm)),
-    ...locate(path.length, own),
-    ...constraintFindings(issuer, path, budget),
-  ];
+  own.set(issuer.sha256, findings);
+  return findings;
 }
 
 /** RFC 5280 §4.2.1.9 and §6.1.4 (l): self-issued certificates and the leaf are not counted. */
@@ -178,7 +187,7 @@ function issuersOf(
 function buildGraph({ anchors, intermediates }: SearchContext, keepUnreachable: boolean): Graph {
   const trusted = new Set(anchors.map((anchor) => anchor.sha256));
   const all = [...anchors, ...intermediates.filter(({ sha256 }) => !trusted.has(sha256))];
-  const byIssuer = groupBy(all, (parsed) => parsed.issuerKey);
+  const byIssuer = Map.groupBy(all, (parsed) => parsed.issuerKey);
   const distance = new Map<string, number>(anchors.map((anchor) => [anchor.subjectKey, 0]));
   // A Map is walked in the order of insertion, entries added meanwhile included: breadth first from the anchors down.
   for (const [subject, steps] of distance)
@@ -186,20 +195,7 @@ function buildGraph({ anchors, intermediates }: SearchContext, keepUnreachable: 
       if (!distance.has(below.subjectKey)) distance.set(below.subjectKey, steps + 1);
   const useful = (parsed: ParsedCertificate) => trusted.has(parsed.sha256) || distance.has(parsed.issuerKey);
   const kept = keepUnreachable ? all : all.filter(useful);
-  return { bySubject: groupBy(kept, (parsed) => parsed.subjectKey), anchors: trusted, distance };
-}
-
-function groupBy(
-  list: readonly ParsedCertificate[],
-  keyOf: (parsed: ParsedCertificate) => string,
-): ReadonlyMap<string, readonly ParsedCertificate[]> {
-  const groups = new Map<string, ParsedCertificate[]>();
-  for (const parsed of list) {
-    const group = groups.get(keyOf(parsed));
-    if (group === undefined) groups.set(keyOf(parsed), [parsed]);
-    else group.push(parsed);
-  }
-  return groups;
+  return { bySubject: Map.groupBy(kept, (parsed) => parsed.subjectKey), anchors: trusted, distance };
 }
 
 /** Told when the search was cut off: the verdict is "no", but it might be another with more work. */

@@ -66,7 +66,7 @@ async function judge(
   if (fromCrls.status === 'revoked') return fromCrls;
   const fromSource = await source?.(parsed.certificate, issuer.certificate);
   if (fromSource === undefined) return fromCrls;
-  return severity[fromSource.status] > severity[fromCrls.status] ? fromSource : fromCrls;
+  return severity[fromSource.status] >= severity[fromCrls.status] ? fromSource : fromCrls;
 }
 
 const severity: Readonly<Record<RevocationVerdict['status'], number>> = { unknown: 0, good: 1, held: 2, revoked: 3 };

@@ -25,13 +25,14 @@ export function subscriberNameFindings(parsed: ParsedCertificate): Breach[] {
   const unsound = names.find((name) => name.kind === 'dns' && !isSoundDns(name.value));
   if (unsound !== undefined && 'value' in unsound)
     breaches.push([`the dNSName ${shown(unsound.value)}`, 'a host name, or *. and one', 'RFC 5280 §4.2.1.6']);
-  for (const common of attributeValues(parsed.certificate.subject, 'common_name'))
-    if (!isSoundCommonName(common, names))
-      breaches.push([
-        `the common name ${shown(common)}`,
-        'a value of the subjectAltName, letter for letter',
-        'Baseline Requirements §7.1.4.3',
-      ]);
+  const [common, second] = attributeValues(parsed.certificate.subject, 'common_name');
+  if (second !== undefined) breaches.push(['several common names', 'one at most', 'Baseline Requirements §7.1.4.3']);
+  if (common !== undefined && !isSoundCommonName(common, names))
+    breaches.push([
+      `the common name ${shown(common)}`,
+      'a value of the subjectAltName, letter for letter',
+      'Baseline Requirements §7.1.4.3',
+    ]);
   return breaches;
 }
 

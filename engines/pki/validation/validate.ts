@@ -1,4 +1,4 @@
-import { formatName } from '#pki/x509/name.ts';
+import { formatName, type Name } from '#pki/x509/name.ts';
 import { createBudget, limits } from './budget.ts';
 import { commonFindings, type Purpose, purposeFindings } from './certificate-rules.ts';
 import { conformanceFindings } from './conformance-rules.ts';
@@ -232,8 +232,8 @@ function describe({ candidate, statuses, findings }: Judged): JudgedPath {
   const { certificates, complete } = candidate;
   const path = certificates.map(({ certificate, sha256 }, index) => ({
     role: roleAt(index, certificates.length, complete),
-    subject: formatName(certificate.subject),
-    issuer: formatName(certificate.issuer),
+    subject: nameText(certificate.subject),
+    issuer: nameText(certificate.issuer),
     serialNumber: certificate.serialNumber,
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
@@ -245,6 +245,14 @@ function describe({ candidate, statuses, findings }: Judged): JudgedPath {
     certificate: { index, subject: path[index]?.subject ?? '' },
   }));
   return { path, reasons };
+}
+
+const maxNameText = 1000;
+
+/** A name may be as large as a certificate, and stands in the answer once for every path. */
+function nameText(name: Name): string {
+  const text = formatName(name);
+  return text.length > maxNameText ? `${text.slice(0, maxNameText)}…` : text;
 }
 
 function roleAt(index: number, length: number, complete: boolean): PathEntry['role'] {
