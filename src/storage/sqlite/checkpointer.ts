@@ -60,5 +60,8 @@ function send(thread: Worker, message: 'checkpoint' | 'close'): void {
 
 /** Starts a thread from the file of that name beside this one, whether these are sources or built. */
 export function startThread(name: string, workerData: unknown): Worker {
-  return new Worker(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url), { workerData });
+  return new Worker(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url), {
+    name: `chancery ${name}`,
+    workerData,
+  });
 }
