@@ -84,6 +84,20 @@ test('a CRL is made anew at half of its life, though nothing changed', async (co
   assert.ok(second.thisUpdate < (first.nextUpdate ?? 0));
 });
 
+test('a revocation is published though nobody asks for the CRL, and the audit log says by which job', async (context) => {
+  const house = await openRevocationHouse(context);
+  await house.revoke(await house.issue());
+  const status = () => house.ok('GET', 'pki/authorities/issuing/crl');
+  let [crl] = (await status()).crls;
+  while (crl.stale || crl.entries === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    [crl] = (await status()).crls;
+  }
+  assert.equal(crl.entries, 1);
+  const { events } = await house.ok('GET', 'audit/events?operation=pki.rebuild_crls');
+  assert.ok(events.some((event: { principal: string }) => event.principal === 'pki.publish_crls'));
+});
+
 test('an expired certificate leaves only after a scheduled CRL was made beyond its end', async (context) => {
   const house = await openRevocationHouse(context);
   await house.crl();

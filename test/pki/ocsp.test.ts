@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { lintOcspResponse } from '#engines/pki/lint/ocsp.ts';
+import { verify } from '#engines/pki/x509/algorithm.ts';
 import { decodeCertificate } from '#engines/pki/x509/certificate.ts';
 import { certIdHashes, encodeCertId, hashIssuer } from '#engines/pki/x509/ocsp-cert-id.ts';
 import { encodeOcspRequest } from '#engines/pki/x509/ocsp-request.ts';
@@ -41,6 +42,17 @@ test('OpenSSL accepts the answers of every kind of authority, with and without n
     assert.match(await house.ocsp(issued, '-no_nonce'), /: good[^]*Response verify OK/);
     assert.match(await house.ocsp(issued, '-sha256'), /: good[^]*Response verify OK/);
   }
+});
+
+test('an authority with an ML-DSA key answers with an ML-DSA signer', async (context) => {
+  const house = await openRevocationHouse(context, { keyType: 'ml-dsa-44' });
+  const issued = await house.issue({ key_type: 'ml-dsa-44' });
+  const basic = await ask(house, encodeOcspRequest([certIdOf(issued)]));
+  assert.equal(basic.responses[0]?.status.kind, 'good');
+  const { spki } = decodeCertificate(basic.certificates[0] ?? Buffer.alloc(0));
+  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  assert.equal(key.asymmetricKeyType, 'ml-dsa-44');
+  assert.ok(verify(key, basic.signatureAlgorithm, basic.tbs, basic.signature));
 });
 
 test('answers are faultless, signed by a delegate that lives two weeks', async (context) => {

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { type Change, insert, remove } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
+import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import type { Place, Sealer } from '#seal/sealer.ts';
@@ -175,6 +176,9 @@ export interface OcspSigners {
   close(): void;
 }
 
+/** Milliseconds after a failure before it is tried again: strangers' requests must not make work that fails. */
+const pauseAfterFailure = 2000;
+
 export const signerJobName = 'pki.renew_ocsp_signers';
 
 interface SignersParts {
@@ -191,13 +195,17 @@ export function createOcspSigners({ store, sealer, clock, call }: SignersParts):
   };
   const signers = createCache(store, ['pki_ocsp_signers'], load);
   const making = new Map<string, Promise<unknown>>();
+  const failedAt = new Map<string, number>();
   const make = (authority: Authority, issuer: CertifiedIssuer): Promise<unknown> => {
     const input = { name: authority.row.name, issuer_number: issuer.row.number };
     const attempt =
       making.get(issuer.row.id) ??
-      call(signerJobName, authority.row.namespace, 'pki.renew_ocsp_signer', input).finally(() =>
-        making.delete(issuer.row.id),
-      );
+      call(signerJobName, authority.row.namespace, 'pki.renew_ocsp_signer', input)
+        .catch((error: unknown) => {
+          failedAt.set(issuer.row.id, clock.now());
+          throw error;
+        })
+        .finally(() => making.delete(issuer.row.id));
     making.set(issuer.row.id, attempt);
     return attempt;
   };
@@ -205,6 +213,8 @@ export function createOcspSigners({ store, sealer, clock, call }: SignersParts):
     async signerOf(authority, issuer) {
       const known = signers.peek(issuer.row.id) ?? (await signers.get(issuer.row.id));
       if (known && known.notAfter > clock.now()) return known;
+      if (clock.now() - (failedAt.get(issuer.row.id) ?? 0) < pauseAfterFailure)
+        throw new AppError('unavailable', 'No OCSP signer could be made a moment ago.', { retryAfter: 2 });
       await make(authority, issuer);
       const made = await load(issuer.row.id);
       if (made) return made;
