@@ -77,7 +77,12 @@ function* extend(
     if (added.length > 0 && !lenient) continue;
     const certificates = [...path, issuer];
     const all = [...findings, ...added];
-    if (!context.signatures.verify(child.certificate, issuer)) {
+    const isSigned = context.signatures.verify(child.certificate, issuer);
+    if (context.budget.exhausted !== undefined) {
+      if (lenient) yield { certificates, findings: all, complete: false };
+      return;
+    }
+    if (!isSigned) {
       const broken = locate(path.length - 1, [signatureInvalid(formatName(issuer.certificate.subject).slice(0, 1000))]);
       if (lenient) yield { certificates, findings: [...all, ...broken], complete: false };
     } else if (isAnchor) yield { certificates, findings: all, complete: true };

@@ -101,7 +101,7 @@ export async function validateCertificate(request: ValidationRequest): Promise<V
   const exhausted = context.budget.exhausted;
   if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings)));
   const [best, ...others] = rejected.toSorted(nearestFirst);
-  if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'nodes'));
+  if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'depth'));
   const extra = [...inputs.problems, ...(exhausted === undefined ? [] : [workLimitFinding(exhausted)])];
   return verdict(request, best, others, extra);
 }
@@ -219,9 +219,9 @@ function verdict(
   extra: readonly Finding[] = [],
 ): ValidationResult {
   const { path, reasons } = describe(best);
-  const all = [...reasons, ...extra.map((each) => ({ ...each, certificate: null }))];
+  const all = [...reasons, ...extra.slice(0, maxReasons).map((each) => ({ ...each, certificate: null }))];
   const rejectedPaths = others.toSorted(nearestFirst).map(describe);
-  return { valid: all.length === 0, profile, path, reasons: all.slice(0, maxReasons), rejectedPaths };
+  return { valid: all.length === 0, profile, path, reasons: all, rejectedPaths };
 }
 
 function refusal({ profile }: ValidationRequest, reason: Finding): ValidationResult {
