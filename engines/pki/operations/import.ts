@@ -4,6 +4,7 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import { newIssuerRow, recordAuthorityCertificate } from '#pki/authority.ts';
+import { assertSoundKey } from '#pki/authority-key.ts';
 import {
   authorityName,
   authorityOutput,
@@ -44,6 +45,7 @@ export const importAuthority = defineOperation({
     const chain = readChainPem(input.chain);
     assertAuthority(certificate, grant.now);
     assertChain([certificate, ...chain]);
+    await assertSoundKey(deps, grant, certificate.spki);
     const authority = await deps.directory.authority(grant.namespace, input.name);
     return authority
       ? answerRequest(deps, grant, input, authority, certificate, chain)

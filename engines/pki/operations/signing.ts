@@ -13,6 +13,7 @@ import {
   type Validity,
 } from '#pki/authority.ts';
 import { encodeSubject } from '#pki/authority-certificate.ts';
+import { assertSoundKey } from '#pki/authority-key.ts';
 import {
   type CrossSignInput,
   crossSignInput,
@@ -27,8 +28,6 @@ import { assertAuthority, readCertificatePem } from '#pki/outside-certificate.ts
 import { type Certificate, decodeCertificate } from '#pki/x509/certificate.ts';
 import type { CertificateRequest } from '#pki/x509/request.ts';
 import { encodePem } from '#pki/x509/pem.ts';
-import { decodeSpki, spkiSha256 } from '#pki/x509/spki.ts';
-import { checkPublicKey } from '#pki/x509/weak-key.ts';
 import { authorityResource, signerOf, type SigningParent, signingParent } from './authorities.ts';
 
 /** Signing authorities of others: intermediates by CSR, and cross-certificates. */
@@ -49,7 +48,7 @@ export const signIntermediate = defineOperation({
   async run(grant, input, deps: PkiDeps) {
     const parent = await signingParent(deps, grant, input.name);
     const csr = readRequest(input.csr);
-    await refuseBlocked(deps, grant, csr.key.spki);
+    await assertSoundKey(deps, grant, csr.key.spki);
     const order = {
       subject: subjectFor(input, csr),
       spki: csr.key.spki,
@@ -73,13 +72,6 @@ function subjectFor(input: SignIntermediateInput, csr: CertificateRequest): Buff
   if (given.some((value) => value !== undefined)) return encodeSubject(input);
   if (csr.subject.rdns.length > 0) return csr.subject.der;
   throw new AppError('refused', 'The CSR has no subject, and an authority needs one.', { hint: 'Give common_name.' });
-}
-
-/** RFC 5280 §6: a key that was reported as compromised must not come back as an authority. */
-async function refuseBlocked(deps: PkiDeps, grant: Grant, spki: Buffer): Promise<void> {
-  const blocked = await deps.directory.blockedKeys(grant.namespace);
-  if (blocked.has(spkiSha256(spki)))
-    throw new AppError('refused', 'The key was reported as compromised and is blocked.', { hint: 'Make a new key.' });
 }
 
 async function sign(grant: Grant, parent: SigningParent, order: AuthorityCertificateOrder) {
@@ -121,7 +113,7 @@ export const crossSign = defineOperation({
   async run(grant, input, deps: PkiDeps) {
     const parent = await signingParent(deps, grant, input.name);
     const { certificate: other, issuerId } = await crossed(deps, grant, input);
-    await refuseBlocked(deps, grant, other.spki);
+    await assertSoundKey(deps, grant, other.spki);
     const order = {
       subject: other.subject.der,
       spki: other.spki,
@@ -163,11 +155,6 @@ async function crossed(
   }
   const certificate = readCertificatePem(input.certificate ?? '', 'certificate');
   assertAuthority(certificate, grant.now);
-  const { faults } = checkPublicKey(decodeSpki(certificate.spki));
-  if (faults[0])
-    throw new AppError('refused', faults[0].message, {
-      details: faults.map(({ code, message }) => ({ at: code, message })),
-    });
   return { certificate, issuerId: undefined };
 }
 
