@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { bits, encode, int, leaf, type Node, octets, oid, seq, set, wrap } from './der-tree.ts';
 
 /** Certification requests (PKCS#10, RFC 2986) made by hand, so that every part can be wrong. */
@@ -9,6 +9,7 @@ export const oids = {
   emailAddress: '1.2.840.113549.1.9.1',
   challengePassword: '1.2.840.113549.1.9.7',
   extensionRequest: '1.2.840.113549.1.9.14',
+  subjectKeyIdentifier: '2.5.29.14',
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
   keyUsage: '2.5.29.15',
@@ -57,6 +58,41 @@ export function sealRequest(info: Buffer, { key = p256, algorithm, signature }: 
   const signed = signature ?? sign('sha256', info, key.privateKey);
   const content = Buffer.concat([info, encode(named), encode(bits(signed))]);
   return encode({ tag: 0x30, content });
+}
+
+/** A certificate of an authority, signed with its own key; ten years from 2026. */
+export function selfSigned(key: KeyPair, commonName: string): Buffer {
+  const isRsa = key.privateKey.asymmetricKeyType === 'rsa';
+  const algorithm = isRsa ? seq(oid(oids.sha256WithRsa), leaf(0x05, '')) : seq(oid(oids.ecdsaWithSha256));
+  const subject = seq(cn(commonName));
+  const spki = key.publicKey.export({ format: 'der', type: 'spki' });
+  const keyId = createHash('sha1').update(spki).digest();
+  const tbs = encode(
+    seq(
+      wrap(0xa0, int(2)),
+      int(BigInt(`0x4${randomBytes(15).toString('hex')}`)),
+      algorithm,
+      subject,
+      seq(leaf(0x17, '260101000000Z'), leaf(0x17, '360101000000Z')),
+      subject,
+      raw(spki),
+      wrap(
+        0xa3,
+        seq(
+          extension(oids.basicConstraints, seq(leaf(0x01, Buffer.of(0xff))), true),
+          extension(oids.keyUsage, leaf(0x03, Buffer.of(1, 0x06)), true),
+          extension(oids.subjectKeyIdentifier, octets(keyId)),
+        ),
+      ),
+    ),
+  );
+  const signature = bits(sign('sha256', tbs, key.privateKey));
+  return encode({ tag: 0x30, content: Buffer.concat([tbs, encode(algorithm), encode(signature)]) });
+}
+
+/** PKCS#8, PEM. */
+export function privatePem({ privateKey }: KeyPair): string {
+  return privateKey.export({ format: 'pem', type: 'pkcs8' });
 }
 
 /** An element that is encoded already. */

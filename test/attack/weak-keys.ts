@@ -24,7 +24,7 @@ export function rsaPair(modulusLength: number, publicExponent = 65_537): KeyPair
 /** 751 · q, with 2048 bits. */
 export function smallFactorPair(): KeyPair {
   for (;;) {
-    const pair = fromPrimes(751n, generatePrimeSync(2039, { bigint: true }));
+    const pair = fromPrimes(751n, generatePrimeSync(2038, { bigint: true }));
     if (pair) return pair;
   }
 }
