@@ -97,10 +97,10 @@ function keyFindings({ key, keyFault }: ParsedCertificate, profile: Profile): Fi
     });
 }
 
-/** Above 4096 bits, bound to PSS, or outside the web of a size that is no multiple of 8: unusual, not weak. */
+/** Above 4096 bits; outside the web also bound to PSS or of a size that is no multiple of 8: unusual, not weak. */
 function isUncommonRsa(algorithm: string, bits: number, profile: Profile): boolean {
-  if (bits % 8 !== 0) return profile !== 'web_pki';
-  return bits > 4096 || algorithm === 'rsa-pss';
+  if (bits % 8 !== 0 || algorithm === 'rsa-pss') return profile !== 'web_pki';
+  return bits > 4096;
 }
 
 function algorithmFindings({ certificate }: ParsedCertificate): Finding[] {
