@@ -14,7 +14,7 @@ import type { PkiUrls } from './urls.ts';
 
 export interface AuthorityExtensions {
   readonly subjectKeyId: Buffer;
-  /** The issuer above; undefined for a root, which needs no identifier or addresses of itself. */
+  /** The issuer above; undefined for a root, whose issuer is itself and which has no addresses. */
   readonly issuer?: {
     readonly keyId: Buffer;
     readonly number: number;
@@ -34,13 +34,9 @@ export function authorityExtensions(parts: AuthorityExtensions): Buffer[] {
     encodeExtension('basic_constraints', { ca: true, pathLength: parts.maxPathLength }),
     encodeExtension('key_usage', ['key_cert_sign', 'crl_sign']),
     encodeExtension('subject_key_identifier', parts.subjectKeyId),
+    encodeExtension('authority_key_identifier', { keyIdentifier: issuer?.keyId ?? parts.subjectKeyId }),
   ];
-  if (issuer) {
-    extensions.push(
-      encodeExtension('authority_key_identifier', { keyIdentifier: issuer.keyId }),
-      encodeExtension('certificate_policies', [{ oid: anyPolicy }]),
-    );
-  }
+  if (issuer) extensions.push(encodeExtension('certificate_policies', [{ oid: anyPolicy }]));
   if (parts.nameConstraints) extensions.push(constraintsExtension(parts.nameConstraints));
   if (issuer) {
     extensions.push(

@@ -37,3 +37,21 @@ const abilities: Readonly<Record<LeafKeyUsage, RegExp>> = {
   data_encipherment: /^rsa-/,
   key_agreement: /^ec-/,
 };
+
+/** Which key usages each purpose is consistent with (RFC 5280 §4.2.1.12). */
+const usagesOfPurpose: Readonly<Record<string, readonly LeafKeyUsage[]>> = {
+  server_auth: ['digital_signature', 'key_encipherment', 'key_agreement'],
+  client_auth: ['digital_signature', 'key_agreement'],
+  code_signing: ['digital_signature'],
+  email_protection: ['digital_signature', 'content_commitment', 'key_encipherment', 'key_agreement'],
+  time_stamping: ['digital_signature', 'content_commitment'],
+};
+
+/**
+ * The usages that serve none of the purposes: a certificate with both must not be issued (RFC 5280 §4.2.1.12). A purpose
+ * that is only known by its OID may need any usage.
+ */
+export function uselessKeyUsages(usages: readonly LeafKeyUsage[], purposes: readonly string[]): LeafKeyUsage[] {
+  const known = purposes.map((purpose) => usagesOfPurpose[purpose]);
+  return usages.filter((usage) => known.every((useful) => useful !== undefined && !useful.includes(usage)));
+}

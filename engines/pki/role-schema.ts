@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { duration, formatDuration, parseDuration } from '#core/duration.ts';
 import { name } from '#core/ids.ts';
 import { keyTypes } from '#pki/x509/algorithm.ts';
-import { keyUsagesFor, leafKeyUsages } from './key-purpose.ts';
+import { keyUsagesFor, leafKeyUsages, uselessKeyUsages } from './key-purpose.ts';
 import {
   entryList,
   readCommonName,
@@ -203,6 +203,9 @@ function contradictions(role: Role): Contradiction[] {
   }
   if (role.extended_key_usages.includes('time_stamping') && role.extended_key_usages.length > 1) {
     add('extended_key_usages', 'time_stamping must be the only one (RFC 3161 §2.3)');
+  }
+  for (const usage of uselessKeyUsages(role.key_usages, role.extended_key_usages)) {
+    add('key_usages', `${usage} serves none of the extended_key_usages (RFC 5280 §4.2.1.12)`);
   }
   for (const type of role.key_types) {
     if (keyUsagesFor(type, role.key_usages).length === 0)

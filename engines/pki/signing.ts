@@ -30,6 +30,9 @@ export function signPrepared(prepared: Prepared, key: SigningKey): Buffer {
   const der = assembleCertificate(prepared.tbs, signatureAlgorithmOf(key.keyType), signature);
   const certificate = decodeCertificate(der);
   if (!certificate.tbs.equals(prepared.tbs)) throw new Error('the signed bytes are not the linted ones');
+  // RFC 5280 §4.1.1.2: both must be the same.
+  if (!certificate.tbsSignature.der.equals(certificate.signatureAlgorithm.der))
+    throw new Error('the certificate names another signature algorithm than it is signed by');
   if (!verify(key.publicKey, certificate.signatureAlgorithm, certificate.tbs, certificate.signature))
     throw new Error('the signature just made does not verify: the key or the machine is faulty');
   return der;

@@ -234,3 +234,12 @@ test('every field of a role is described, in the schema and in what generators r
   assert.deepEqual(Object.keys(shown.properties ?? {}).toSorted(), Object.keys(roleFields).toSorted());
   for (const [field, type] of Object.entries(roleChanges.shape)) assert.ok((type.description ?? '') !== '', field);
 });
+
+test('a role whose key usages serve none of its purposes is refused when it is made', () => {
+  const role = { name: 'web', authority: 'issuing', key_types: ['rsa-2048'], extended_key_usages: ['client_auth'] };
+  const refused = roleSchema.safeParse({ ...role, key_usages: ['digital_signature', 'key_encipherment'] });
+  assert.match(JSON.stringify(refused.error?.issues), /key_encipherment serves none of the extended_key_usages/);
+  assert.ok(roleSchema.safeParse({ ...role, key_usages: ['digital_signature'] }).success);
+  const both = { ...role, extended_key_usages: ['client_auth', 'server_auth'] };
+  assert.ok(roleSchema.safeParse({ ...both, key_usages: ['digital_signature', 'key_encipherment'] }).success);
+});
