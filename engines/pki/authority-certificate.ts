@@ -8,6 +8,7 @@ import { encodeExtension, encodeRawExtension } from '#pki/x509/extension.ts';
 import type { NameConstraintsInput as EncodedConstraints, SubtreeInput } from '#pki/x509/name-extensions.ts';
 import { encodeName, type NameAttributeInput } from '#pki/x509/name.ts';
 import { oids } from '#pki/x509/oid.ts';
+import { unprintable } from './role-entries.ts';
 import type { PkiUrls } from './urls.ts';
 
 /** What a certificate of an authority holds: extensions and subject (RFC 5280 §4.2.1, Baseline Requirements §7.1.2). */
@@ -85,16 +86,25 @@ export function subjectAttributes(fields: SubjectFields): NameAttributeInput[] {
   });
 }
 
-/** The subject as a Name. Throws `invalid_request` for text that a name cannot hold. */
+/**
+ * The subject as a Name. Throws `invalid_request` for text that a name cannot hold or that nobody could see: direction
+ * marks and zero-width characters make one authority look like another.
+ */
 export function encodeSubject(fields: SubjectFields): Buffer {
+  const attributes = subjectAttributes(fields);
   try {
-    return encodeName(subjectAttributes(fields));
+    if (!attributes.some(({ value }) => unprintable.test(value))) return encodeName(attributes);
   } catch (cause) {
-    throw new AppError('invalid_request', 'The subject holds text that a distinguished name cannot hold.', {
-      hint: 'Leave out control characters and keep to the lengths of RFC 5280 appendix A.1.',
-      cause,
-    });
+    throw unfitSubject(cause);
   }
+  throw unfitSubject();
+}
+
+function unfitSubject(cause?: unknown): AppError {
+  return new AppError('invalid_request', 'The subject holds text that a distinguished name cannot hold.', {
+    hint: 'Leave out control and invisible characters and keep to the lengths of RFC 5280 appendix A.1.',
+    cause,
+  });
 }
 
 function constraintsExtension(constraints: NameConstraintsInput | Buffer): Buffer {

@@ -25,6 +25,7 @@ import type { PkiDeps } from '#pki/deps.ts';
 import { readRequest } from '#pki/issuance-request.ts';
 import { type CertifiedIssuer, requireCertified } from '#pki/issuer.ts';
 import { assertAuthority, readCertificatePem } from '#pki/outside-certificate.ts';
+import { unprintable } from '#pki/role-entries.ts';
 import { type Certificate, decodeCertificate } from '#pki/x509/certificate.ts';
 import type { CertificateRequest } from '#pki/x509/request.ts';
 import { encodePem } from '#pki/x509/pem.ts';
@@ -70,6 +71,10 @@ function subjectFor(input: SignIntermediateInput, csr: CertificateRequest): Buff
     input.province,
   ];
   if (given.some((value) => value !== undefined)) return encodeSubject(input);
+  if (csr.subject.rdns.flat().some(({ value }) => unprintable.test(value)))
+    throw new AppError('refused', 'The subject of the CSR holds characters that cannot be seen.', {
+      hint: 'Give common_name, or make the CSR without them.',
+    });
   if (csr.subject.rdns.length > 0) return csr.subject.der;
   throw new AppError('refused', 'The CSR has no subject, and an authority needs one.', { hint: 'Give common_name.' });
 }
