@@ -131,6 +131,9 @@ test('nor does one on PostgreSQL, which takes no NUL and no half characters in t
   const server = await startChancery(context, { env: { ...settings, CHANCERY_STORAGE: url } });
   context.after(() => postgres.stop());
   const { ids } = await furnish(server, 'root', 'tenant');
+  for (const name of ['a%00b', '%00', 'a.b%00', '%ed%a0%80', '%ff'])
+    for (const rest of ['ca.pem', 'ca/1.cer', 'crl/1-0.crl', 'crl/1-99999999.crl', 'ocsp/MAA='])
+      assert.ok((await fetch(`${server.url}/pki/${name}/${rest}`)).status < 500, `${name} ${rest}`);
   const { faults } = await tryAll(server, ids);
   assert.deepEqual(faults, []);
 });

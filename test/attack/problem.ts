@@ -12,6 +12,8 @@ const innards = /\b(?:TypeError|RangeError|SyntaxError|SQLITE|undefined|NaN|\[ob
 export interface Expected {
   readonly status?: number | readonly number[];
   readonly code?: string | readonly string[];
+  /** It may be refused before anybody knows which operation with what input is asked for, and then leaves no audit event. */
+  readonly unread?: true;
 }
 
 /** `what` says which request it was, in the messages of this check. */
