@@ -14,6 +14,7 @@ export const jobScopes: Jobs = {
       'pki.create_authority',
       'pki.get_role',
       'pki.create_role',
+      'pki.update_role',
       'pki.issue_certificate',
     ],
     resources: ['pki/authorities/chancery-tls', 'pki/roles/chancery-tls'],

@@ -37,10 +37,13 @@ export function selfSignedTls(options: SelfTlsOptions): TlsProvider {
             max_path_length: 0,
           }),
       );
-      await ensure(
+      const role = roleFor(options.hosts);
+      const known = await ensure<Pick<Role, 'allowed_domains' | 'allowed_ip_ranges'>>(
         () => call('pki.get_role', { name }),
-        () => call('pki.create_role', roleFor(options.hosts)),
+        () => call('pki.create_role', role),
       );
+      // The server is called otherwise than when the role was made.
+      if (namesIn(known) !== namesIn(role)) await call('pki.update_role', { name, ...allowedBy(role) });
       const issued = await call<{ certificate: string; private_key: string }>('pki.issue_certificate', {
         role: name,
         ...namesOf(options.hosts),
@@ -72,7 +75,26 @@ function namesOf(hosts: readonly string[]) {
   };
 }
 
-function roleFor(hosts: readonly string[]): object {
+interface Role {
+  readonly name: string;
+  readonly authority: string;
+  readonly description: string;
+  readonly allowed_domains: readonly string[];
+  readonly allowed_ip_ranges: readonly string[];
+  /** Seconds. */
+  readonly default_ttl: number;
+  readonly max_ttl: number;
+}
+
+function allowedBy({ allowed_domains, allowed_ip_ranges }: Pick<Role, 'allowed_domains' | 'allowed_ip_ranges'>) {
+  return { allowed_domains, allowed_ip_ranges };
+}
+
+function namesIn(role: Parameters<typeof allowedBy>[0]): string {
+  return JSON.stringify(allowedBy(role));
+}
+
+function roleFor(hosts: readonly string[]): Role {
   const { dns_names, ip_addresses } = namesOf(hosts);
   return {
     name,

@@ -162,6 +162,7 @@ export interface SettingTexts {
 export const clientSettings: Readonly<Record<string, string>> = {
   CHANCERY_URL: 'URL of the server, for `chancery` and `chancery mcp`.',
   CHANCERY_TOKEN: 'Token to authenticate with, for `chancery` and `chancery mcp`.',
+  CHANCERY_CA_FILE: 'PEM file of the only roots that `chancery` and `chancery mcp` trust for https.',
 };
 
 /** Names and texts of all settings, in the order of the documentation. */
