@@ -50,7 +50,8 @@ async function readWithOthers(pem: string, keyType: KeyType): Promise<void> {
   const path = join(folder, 'read.pem');
   await writeFile(path, pem);
   assert.match(await run('openssl', 'x509', '-in', path, '-noout', '-text'), /X509v3 extensions:/);
-  assert.match(await run('dumpasn1', '-a', await toDer(pem)), /0 warnings, 0 errors/);
+  // -e: it takes octets that happen to look like DER for DER, as one key identifier in some thousands does.
+  assert.match(await run('dumpasn1', '-ae', await toDer(pem)), /0 warnings, 0 errors/);
   // GnuTLS 3.7 does not know ML-DSA and noRevAvail (RFC 9608), but reads everything else of such certificates.
   const gnutls = await run('certtool', '-i', '--infile', path);
   assert.match(gnutls, /X.509 Certificate Information:/);
