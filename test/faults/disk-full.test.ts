@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { Client } from '#test/chancery.ts';
 import {
   assertAllStored,
@@ -10,6 +10,7 @@ import {
   startLoad,
   storedSerials,
   untilIssued,
+  untilTrue,
   type Witness,
 } from './load.ts';
 import { type Disk, noKernelFaults, smallDisk } from './machine.ts';
@@ -38,10 +39,10 @@ function fill({ path }: Disk, leave: number): () => void {
 }
 
 /** Asks until nothing is issued any more. */
-async function untilFull(client: Client, witness: Witness): Promise<void> {
-  const load = startLoad(client, { witness });
+async function untilFull(context: TestContext, client: Client, witness: Witness): Promise<void> {
+  const load = startLoad(context, client, { witness });
   const before = witness.refused.length;
-  while (witness.refused.length < before + 50) await new Promise((resolve) => setTimeout(resolve, 20));
+  await untilTrue(() => witness.refused.length >= before + 50, '50 refusals');
   await load.stop();
 }
 
@@ -60,10 +61,10 @@ test('on a full disk issuing is refused with storage_full, nothing that was ackn
   const witness = newWitness();
   for (const leave of [1_500_000, 400_000, 0]) {
     const free = fill(disk, leave);
-    await untilFull(server, witness);
+    await untilFull(context, server, witness);
     await assertOpenRoutesAnswer(server);
     free();
-    await untilIssued(server, witness);
+    await untilIssued(context, server, witness);
   }
   assert.equal(witness.unanswered, 0);
   for (const { status, body } of witness.refused) {
@@ -87,7 +88,7 @@ test('without space for its audit record no operation is answered, not even a re
   await foundServer(spawn);
   const server = await spawn();
   const free = fill(disk, 0);
-  await untilFull(server, newWitness());
+  await untilFull(context, server, newWitness());
   for (const path of ['pki/certificates?limit=1', 'auth/whoami', 'pki/roles/web']) {
     const { status, body } = await server.call('GET', path);
     assert.deepEqual([path, status, body.code], [path, 507, 'storage_full']);
@@ -106,7 +107,7 @@ test('a server that was killed on a full disk starts there, answers open routes,
   const first = await spawn();
   const witness = newWitness();
   const free = fill(disk, 200_000);
-  await untilFull(first, witness);
+  await untilFull(context, first, witness);
   await first.kill();
   const second = await spawn();
   await assertOpenRoutesAnswer(second);
@@ -115,7 +116,7 @@ test('a server that was killed on a full disk starts there, answers open routes,
     507,
   );
   free();
-  await untilIssued(second, witness);
+  await untilIssued(context, second, witness);
   await assertAllStored(second, witness.issued);
   await assertAuditVerifies(second);
   assertNoCrash(second);

@@ -27,7 +27,7 @@ export async function killRepeatedly(context: TestContext, spawn: Spawn, rounds:
   for (let round = 1; round <= rounds; round++) {
     const server = await spawn({ folder });
     const before = witness.issued.length;
-    const load = startLoad(server, { requests, witness });
+    const load = startLoad(context, server, { requests, witness });
     // Every second kill may come before the first answer.
     if (round % 2 === 0) await load.seen(1);
     await sleep(50 + Math.random() * 250);

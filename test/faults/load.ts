@@ -45,7 +45,8 @@ export interface LoadOptions {
   readonly witness?: Witness;
 }
 
-export function startLoad(client: Client, options: LoadOptions = {}): Load {
+/** Ends with the test, if nobody stops it before. */
+export function startLoad(context: TestContext, client: Client, options: LoadOptions = {}): Load {
   const { clients = 6, requests = [], witness = newWitness() } = options;
   const begun = witness.issued.length;
   const stopping = new AbortController();
@@ -58,10 +59,11 @@ export function startLoad(client: Client, options: LoadOptions = {}): Load {
     }
   };
   const running = Array.from({ length: clients }, ask);
+  context.after(() => stopping.abort());
   return {
     witness,
     async seen(count) {
-      while (witness.issued.length - begun < count) await sleep(5);
+      await untilTrue(() => witness.issued.length - begun >= count, `${count} certificates`, witness);
     },
     async stop() {
       stopping.abort();
@@ -156,7 +158,23 @@ export async function storedSerials(client: Client): Promise<string[]> {
   return serials;
 }
 
-/** Asks again until it is issued, as a client would; how long that may take is bounded by the limit of the test. */
-export async function untilIssued(client: Client, witness: Witness): Promise<void> {
-  while (!(await issueOne(client, witness, { role: 'web', dns_names: ['again.example.com'] }))) await sleep(100);
+/** Asks again until it is issued, as a client would. */
+export async function untilIssued(context: TestContext, client: Client, witness: Witness): Promise<void> {
+  const load = startLoad(context, client, { clients: 1, witness });
+  await load.seen(1);
+  await load.stop();
+}
+
+/** No fault of these tests keeps a server from its work for a minute. */
+const patience = 60_000;
+
+/** Waits for something that must come; when it does not, throws with what the clients saw last. */
+export async function untilTrue(condition: () => boolean, what: string, witness?: Witness): Promise<void> {
+  const deadline = performance.now() + patience;
+  while (!condition()) {
+    const last = witness?.refused.at(-1);
+    if (performance.now() > deadline)
+      throw new Error(`waited in vain for ${what}${last ? `; the last answer was ${JSON.stringify(last.body)}` : ''}`);
+    await sleep(5);
+  }
 }

@@ -4,17 +4,18 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { foundPki } from '#test/chancery.ts';
+import { type ChildServer, foundPki } from '#test/chancery.ts';
 import {
   assertAllStored,
   assertAuditVerifies,
   certificateRequests,
+  type Load,
   newWitness,
   startLoad,
   storedSerials,
   untilIssued,
 } from './load.ts';
-import { noKernelFaults, pluggedDisk } from './machine.ts';
+import { freeze, noKernelFaults, type PluggedDisk, pluggedDisk } from './machine.ts';
 import { assertNoCrash, foundServer, spawner } from './server.ts';
 
 /**
@@ -35,15 +36,10 @@ test(`after ${rounds} power cuts under load (30 with FAULTS=full) nothing that w
   for (let round = 1; round <= rounds; round++) {
     const server = await spawn();
     const before = witness.issued.length;
-    const load = startLoad(server, { requests, witness });
+    const load = startLoad(context, server, { requests, witness });
     await load.seen(20);
     await sleep(Math.random() * 300);
-    disk.cutPower();
-    // What is answered from now on comes from a server whose disk is gone; a success would be a lie, and found below.
-    await sleep(50);
-    await server.kill();
-    await load.stop();
-    disk.plugIn();
+    await powerCut(disk, server, load);
     assert.ok(witness.issued.length > before);
     assertIntegrity(join(disk.path, 'data', 'chancery.db'));
     assertNoCrash(server);
@@ -58,6 +54,14 @@ test(`after ${rounds} power cuts under load (30 with FAULTS=full) nothing that w
       `${witness.unanswered} requests cut off, ${stored.length} stored, 0 lost; ${rows} audit rows verified`,
   );
 });
+
+async function powerCut(disk: PluggedDisk, server: ChildServer, load: Load): Promise<void> {
+  await freeze(server.process.pid as number);
+  disk.cutPower();
+  await server.kill();
+  await load.stop();
+  disk.plugIn();
+}
 
 /** SQLite replays its log, then every page and index is in order. */
 function assertIntegrity(file: string): void {
@@ -78,14 +82,11 @@ test('a new server whose power goes at once has its root key, its token and its 
   const witness = newWitness();
   const first = await spawn();
   await foundPki(first);
-  const load = startLoad(first, { witness });
+  const load = startLoad(context, first, { witness });
   await load.seen(1);
-  disk.cutPower();
-  await first.kill();
-  await load.stop();
-  disk.plugIn();
+  await powerCut(disk, first, load);
   const second = await spawn();
   await assertAllStored(second, witness.issued);
-  await untilIssued(second, witness);
+  await untilIssued(context, second, witness);
   await assertAuditVerifies(second);
 });
