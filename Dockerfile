@@ -6,6 +6,8 @@ RUN npm ci --omit=dev --ignore-scripts
 
 FROM node:26-bookworm-slim
 ENV NODE_ENV=production CHANCERY_DATA=/data CHANCERY_LISTEN=0.0.0.0:8420 CHANCERY_TLS=self
+# For the command line within the container: docker compose exec chancery chancery auth whoami
+ENV CHANCERY_URL=https://localhost:8420 CHANCERY_CA_FILE=/data/tls-root.pem
 WORKDIR /chancery
 COPY --from=dependencies /chancery/node_modules node_modules
 COPY package.json ./
