@@ -4,6 +4,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { toCommands } from '#cli/command.ts';
+import { flagName, globalFlags } from '#cli/flags.ts';
+import { fromManifest } from '#cli/manifest.ts';
 import { startChancery } from '#test/chancery.ts';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -124,6 +127,38 @@ test('every source and test file that a document names exists', () => {
       /`((?:src|engines|test|scripts|bench|certs-dev|docs|bin)\/[\w./-]+)`/g,
     ))
       assert.ok(existsSync(join(root, path)) || path.startsWith('certs-dev/out'), `${document}: ${path}`);
+});
+
+test('every command and flag that a document shows exists', () => {
+  const commands = toCommands(fromManifest(readFileSync(join(root, 'src/cli/operations.json'), 'utf8')));
+  const areas = new Set(commands.map(({ area }) => area));
+  const everywhere = globalFlags.map(({ name }) => name);
+  let seen = 0;
+  for (const document of documents)
+    for (const [line, area = '', verb = '', rest = ''] of readFileSync(join(root, document), 'utf8').matchAll(
+      /\bchancery ([a-z]+) ([a-z-]+)([^`\n#]*)/g,
+    )) {
+      if (!areas.has(area)) continue;
+      const command = commands.find((each) => each.area === area && each.verb === verb);
+      assert.ok(command, `${document}: ${line}`);
+      const known = [
+        ...everywhere,
+        ...command.input().fields.flatMap((field) => [flagName(field), `no-${flagName(field)}`]),
+      ];
+      for (const [, flag = ''] of rest.matchAll(/--([a-z-]+)/g))
+        assert.ok(known.includes(flag), `${document}: ${line}`);
+      seen++;
+    }
+  assert.ok(seen > 20, `${seen} commands were looked at`);
+});
+
+test('every dependency has its line in docs/decisions.md, and nothing else has', () => {
+  const decisions = readFileSync(join(root, 'docs/decisions.md'), 'utf8');
+  const rows = [...decisions.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, names = '']) => [
+    ...names.matchAll(/`([^`]+)`/g),
+  ]);
+  const explained = rows.map(([, name = '']) => name).sort();
+  assert.deepEqual(explained, Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }).sort());
 });
 
 test('the README names the Node that package.json asks for', () => {
