@@ -27,19 +27,19 @@ async function folderWith(context: TestContext, content: string): Promise<string
 }
 
 test('without any setting the server listens on loopback and keeps everything below the working folder', () => {
-  const config = loadConfig({ PATH: '/bin' }, '/work');
+  const config = loadConfig({ PATH: '/bin' }, '/srv');
   assert.deepEqual(config.http.listen, { host: '127.0.0.1', port: 8420 });
   assert.equal(config.publicUrl, 'http://127.0.0.1:8420');
-  assert.equal(config.data, '/work/.chancery');
-  assert.deepEqual(config.storage, { kind: 'sqlite', file: '/work/.chancery/chancery.db' });
-  assert.deepEqual(config.rootKey, { file: '/work/.chancery/root.key', text: undefined });
+  assert.equal(config.data, '/srv/.chancery');
+  assert.deepEqual(config.storage, { kind: 'sqlite', file: '/srv/.chancery/chancery.db' });
+  assert.deepEqual(config.rootKey, { file: '/srv/.chancery/root.key', text: undefined });
   assert.deepEqual(config.tls, { kind: 'off' });
   assert.equal(config.principalRate, null);
   assert.equal(config.http.accessLog, false);
 });
 
 test('nothing in the configuration can be changed afterwards', () => {
-  const config = loadConfig({}, '/work');
+  const config = loadConfig({}, '/srv');
   assert.throws(() => Object.assign(config.http.rates, { open: null }), TypeError);
   assert.throws(() => Object.assign(config, { data: '/' }), TypeError);
 });
@@ -48,12 +48,12 @@ test('plain HTTP is refused where other machines reach it, on both addresses, an
   for (const host of ['0.0.0.0:8420', '[::]:8420', '192.0.2.1:8420', 'ca.example.com:8420']) {
     assert.match(findings({ CHANCERY_LISTEN: host }).join(), /plain HTTP/);
     assert.match(findings({ CHANCERY_ADMIN_LISTEN: host }).join(), /CHANCERY_ADMIN_LISTEN.*plain HTTP/);
-    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host, CHANCERY_TLS: 'self' }, '/work'));
+    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host, CHANCERY_TLS: 'self' }, '/srv'));
     const files = { CHANCERY_TLS_CERT: 'a.pem', CHANCERY_TLS_KEY: 'a.key' };
-    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host, ...files }, '/work'));
+    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host, ...files }, '/srv'));
   }
   for (const host of ['localhost:1', '127.1.2.3:1', '[::1]:1'])
-    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host }, '/work'));
+    assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host }, '/srv'));
 });
 
 test('settings that contradict each other are all named', () => {
@@ -78,7 +78,7 @@ test('an unknown name is refused with the nearest known one, in the environment 
 
 test('settings of clients in the same environment are no mistake', () => {
   const env = Object.fromEntries(Object.keys(clientSettings).map((name) => [name, 'x']));
-  assert.doesNotThrow(() => loadConfig(env, '/work'));
+  assert.doesNotThrow(() => loadConfig(env, '/srv'));
 });
 
 test('the environment goes before the file, and an empty variable is none', async (context) => {
@@ -114,7 +114,7 @@ test('the root key is not taken from the file', async (context) => {
   const text = findings({}, folder).join();
   assert.match(text, /CHANCERY_ROOT_KEY is taken from the environment only/);
   assert.doesNotMatch(text, /canary/);
-  assert.equal(loadConfig({ CHANCERY_ROOT_KEY: 'canary' }, '/work').rootKey.text, 'canary');
+  assert.equal(loadConfig({ CHANCERY_ROOT_KEY: 'canary' }, '/srv').rootKey.text, 'canary');
 });
 
 test('every value that cannot be used is named, and no value is repeated', () => {
@@ -148,12 +148,12 @@ test('a public URL is an origin: no path, no query', () => {
 });
 
 test('storage is a file or a postgres URL, with relative files below the working folder', () => {
-  assert.deepEqual(loadConfig({ CHANCERY_STORAGE: 'sqlite:x.db' }, '/work').storage, {
+  assert.deepEqual(loadConfig({ CHANCERY_STORAGE: 'sqlite:x.db' }, '/srv').storage, {
     kind: 'sqlite',
-    file: '/work/x.db',
+    file: '/srv/x.db',
   });
   const url = 'postgres://chancery:secret@db/chancery';
-  assert.deepEqual(loadConfig({ CHANCERY_STORAGE: url }, '/work').storage, { kind: 'postgres', url });
+  assert.deepEqual(loadConfig({ CHANCERY_STORAGE: url }, '/srv').storage, { kind: 'postgres', url });
 });
 
 test('rates, limits and times are read in their units', () => {
@@ -165,7 +165,7 @@ test('rates, limits and times are read in their units', () => {
       CHANCERY_REQUEST_TIMEOUT: '1m',
       CHANCERY_SHUTDOWN_TIMEOUT: '5',
     },
-    '/work',
+    '/srv',
   );
   assert.equal(http.rates.open, null);
   assert.deepEqual(http.rates.failedAuthentication, { perSecond: 0.5, burst: 10 });
