@@ -60,6 +60,9 @@ const brokenStore = new Proxy({} as Store, {
   get: (_target, name) => (name === 'watch' ? () => () => undefined : throws(new Error('the store broke'))),
 });
 
+/** Built-in policies need no store; this one does. */
+const heldByPolicy: DispatchDeps['authenticate'] = async () => ({ ...administrator, policies: ['stored'] });
+
 /** Ways for a step to break before an operation may run. */
 const broken: Readonly<Record<string, Partial<DispatchDeps>>> = {
   'authorize rejects': { authorize: rejects(new TypeError('x is not a function')) },
@@ -74,9 +77,11 @@ const broken: Readonly<Record<string, Partial<DispatchDeps>>> = {
   'authorize answers nothing': { authorize: (async () => undefined) as unknown as DispatchDeps['authorize'] },
   'authorize answers null': { authorize: (async () => null) as unknown as DispatchDeps['authorize'] },
   'the store of the policies broke': {
+    authenticate: heldByPolicy,
     authorize: createAuthorize({ store: brokenStore, commit: async () => undefined, jobs: {} }),
   },
   'the book of the policies broke': {
+    authenticate: heldByPolicy,
     authorize: createAuthorize({
       store: brokenStore,
       commit: async () => undefined,
