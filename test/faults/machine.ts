@@ -152,7 +152,10 @@ export async function freeze(pid: number): Promise<void> {
         .replace(/^.*\) /s, '')
         .slice(0, 1),
     );
-  while (states().some((state) => state !== 'T')) await sleep(1);
+  for (let tries = 0; states().some((state) => state !== 'T'); tries++) {
+    if (tries > 5000) throw new Error(`the threads of process ${pid} do not stop: ${states().join()}`);
+    await sleep(1);
+  }
 }
 
 /** Resident memory of a process in MiB. */
