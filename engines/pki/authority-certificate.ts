@@ -15,8 +15,9 @@ import type { PkiUrls } from './urls.ts';
 
 export interface AuthorityExtensions {
   readonly subjectKeyId: Buffer;
-  /** The issuer above; undefined for a root, whose issuer is itself and which has no addresses. */
-  readonly issuer?: {
+  readonly issuer: {
+    /** A root. It names its CRL, and neither an OCSP responder nor a certificate above, for there is none. */
+    readonly isSelf: boolean;
     readonly keyId: Buffer;
     readonly number: number;
     readonly urls: PkiUrls;
@@ -35,16 +36,12 @@ export function authorityExtensions(parts: AuthorityExtensions): Buffer[] {
     encodeExtension('basic_constraints', { ca: true, pathLength: parts.maxPathLength }),
     encodeExtension('key_usage', ['key_cert_sign', 'crl_sign']),
     encodeExtension('subject_key_identifier', parts.subjectKeyId),
-    encodeExtension('authority_key_identifier', { keyIdentifier: issuer?.keyId ?? parts.subjectKeyId }),
+    encodeExtension('authority_key_identifier', { keyIdentifier: issuer.keyId }),
   ];
-  if (issuer) extensions.push(encodeExtension('certificate_policies', [{ oid: anyPolicy }]));
+  if (!issuer.isSelf) extensions.push(encodeExtension('certificate_policies', [{ oid: anyPolicy }]));
   if (parts.nameConstraints) extensions.push(constraintsExtension(parts.nameConstraints));
-  if (issuer) {
-    extensions.push(
-      crlExtension(issuer.urls, issuer.number, issuer.crlShard),
-      accessExtension(issuer.urls, issuer.number),
-    );
-  }
+  extensions.push(crlExtension(issuer.urls, issuer.number, issuer.crlShard));
+  if (!issuer.isSelf) extensions.push(accessExtension(issuer.urls, issuer.number));
   return extensions;
 }
 

@@ -11,7 +11,7 @@ import { extensionValue } from '#pki/x509/extension.ts';
 import type { GeneratedKey } from '#pki/x509/key.ts';
 import { decodeName, formatName } from '#pki/x509/name.ts';
 import { decodeSpki, keyIdentifierOf, spkiSha256 } from '#pki/x509/spki.ts';
-import { authorityExtensions } from './authority-certificate.ts';
+import { type AuthorityExtensions, authorityExtensions } from './authority-certificate.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
 import { signingKeyOf } from './issuance.ts';
 import { randomSerial } from '#pki/x509/serial.ts';
@@ -108,8 +108,18 @@ export interface AuthorityCertificateOrder {
 
 /** Who signs: the key itself (a root), or an issuer of ours. */
 export type AuthoritySigner =
-  | { readonly kind: 'self'; readonly key: GeneratedKey; readonly keyType: KeyType }
+  | {
+      readonly kind: 'self';
+      readonly key: GeneratedKey;
+      readonly keyType: KeyType;
+      readonly urls: PkiUrls;
+      /** The number that the new issuer will have. */
+      readonly number: number;
+    }
   | { readonly kind: 'issuer'; readonly issuer: CertifiedIssuer; readonly urls: PkiUrls; readonly crlShard: number };
+
+/** A root is the first certificate of its own CRL. */
+export const rootCrlShard = 0;
 
 export interface SignedAuthority {
   readonly certificate: Buffer;
@@ -135,19 +145,30 @@ export async function signAuthority(
       subjectKeyId: keyIdentifierOf(decodeSpki(order.spki)),
       maxPathLength: order.maxPathLength,
       nameConstraints: order.nameConstraints,
-      ...(signer.kind === 'self'
-        ? {}
-        : {
-            issuer: {
-              keyId: signer.issuer.keyId,
-              number: signer.issuer.row.number,
-              urls: signer.urls,
-              crlShard: signer.crlShard,
-            },
-          }),
+      issuer: issuerParts(order, signer),
     }),
   });
   return { serialNumber, certificate: signPrepared({ tbs, kind: 'authority', webPki: false }, key) };
+}
+
+/** A root is its own issuer: it names its own CRL, without which clients that check a whole chain cannot place it. */
+function issuerParts(order: AuthorityCertificateOrder, signer: AuthoritySigner): AuthorityExtensions['issuer'] {
+  const { urls } = signer;
+  if (signer.kind === 'issuer')
+    return {
+      isSelf: false,
+      keyId: signer.issuer.keyId,
+      number: signer.issuer.row.number,
+      urls,
+      crlShard: signer.crlShard,
+    };
+  return {
+    isSelf: true,
+    keyId: keyIdentifierOf(decodeSpki(order.spki)),
+    number: signer.number,
+    urls,
+    crlShard: rootCrlShard,
+  };
 }
 
 async function keyOf(signer: AuthoritySigner): Promise<SigningKey> {

@@ -11,6 +11,7 @@ import {
   newIssuerRow,
   pathLengthBelow,
   recordAuthorityCertificate,
+  rootCrlShard,
   signAuthority,
 } from '#pki/authority.ts';
 import { encodeSubject } from '#pki/authority-certificate.ts';
@@ -97,7 +98,10 @@ async function certifiedAuthority(
   const maxPathLength = parent
     ? pathLengthBelow(parent.issuer.certificate, input.max_path_length)
     : input.max_path_length;
-  const signer: AuthoritySigner = parent ? signerOf(parent) : { kind: 'self', key, keyType: input.key_type };
+  const urls = pkiUrls(deps.baseUrl, grant.namespace, input.name);
+  const signer: AuthoritySigner = parent
+    ? signerOf(parent)
+    : { kind: 'self', key, keyType: input.key_type, urls, number: 1 };
   const order = { subject, spki: key.spki, validity, maxPathLength, nameConstraints: input.name_constraints };
   const certificate = decodeCertificate((await signAuthority(order, signer)).certificate);
   const row = authorityRow(grant, input, 'active');
@@ -117,7 +121,7 @@ async function certifiedAuthority(
   const record = recordAuthorityCertificate(grant, certificate, {
     issuerId: parent?.issuer.row.id ?? issuer.id,
     authority: parent?.authority.row.name ?? row.name,
-    crlShard: parent?.crlShard ?? -1,
+    crlShard: parent?.crlShard ?? rootCrlShard,
   });
   const above = parent?.issuer.chain ?? [];
   const view = previewAuthority(deps, row, issuer, above, parent?.authority.row.name ?? null);

@@ -9,6 +9,7 @@ import {
   newIssuerRow,
   pathLengthBelow,
   recordAuthorityCertificate,
+  rootCrlShard,
   signAuthority,
 } from '#pki/authority.ts';
 import {
@@ -111,7 +112,8 @@ async function rotateRoot(
   const validity = authorityValidity(input, lifeSeconds, undefined, grant);
   const nameConstraints = inheritedConstraints(old);
   const order = { subject, spki: key.spki, validity, maxPathLength, nameConstraints };
-  const signed = await signAuthority(order, { kind: 'self', key, keyType: input.key_type ?? old.row.key_type });
+  const { number, keyType } = nextIssuer(authority, old, input, key);
+  const signed = await signAuthority(order, { kind: 'self', key, keyType, urls: authority.urls, number });
   const certificate = decodeCertificate(signed.certificate);
   const cross = input.cross_sign ? await crossByOld(deps, grant, authority, old, key, input) : undefined;
   const row = newIssuerRow(deps.sealer, grant, {
@@ -124,7 +126,7 @@ async function rotateRoot(
   const record = recordAuthorityCertificate(grant, certificate, {
     issuerId: row.id,
     authority: authority.row.name,
-    crlShard: -1,
+    crlShard: rootCrlShard,
   });
   return {
     row,
