@@ -99,7 +99,7 @@ test('openssl verifies our chains strictly, for every key type that it knows', a
       /leaf\.pem: OK/,
     );
     assert.equal(await openssl(`x509 -in ${leafPath}`), encodePem('CERTIFICATE', leaf));
-    assert.doesNotMatch(await openssl(`asn1parse -in ${rootPath}`), /BAD|Error/);
+    assert.doesNotMatch(await openssl(`asn1parse -in ${rootPath}`), /BAD [A-Z]|Error in/);
     const subject = await openssl(`x509 -in ${rootPath} -noout -subject -nameopt RFC2253,-esc_msb,utf8`);
     assert.equal(subject.trim(), `subject=${formatName(decodeCertificate(root).subject)}`);
   }
