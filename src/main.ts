@@ -239,6 +239,8 @@ export async function runServer(): Promise<number> {
   const config = loadConfig(process.env, process.cwd());
   // What is not in the environment any more is not inherited, dumped or shown by anything that comes later.
   delete process.env['CHANCERY_ROOT_KEY'];
+  // Whoever read the output may be gone: that is no reason to end without answering what is under way.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const chancery = await start(config);
   for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
   process.on('SIGHUP', () => {

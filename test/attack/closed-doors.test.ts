@@ -14,7 +14,8 @@ import { defaultHttpSettings } from '#http/settings.ts';
 import { createAuthorize } from '#policy/authorize.ts';
 import type { Store } from '#storage/store.ts';
 import { type Client, createClient, type InProcess, startChancery } from '#test/chancery.ts';
-import { inParallel, send } from './fields.ts';
+import { fieldsOf, inParallel, send, withValue } from './fields.ts';
+import { canariesIn, newCanary } from './needles.ts';
 import { sampleFor } from './samples.ts';
 import { viewStore } from './store-view.ts';
 import { furnish, type Ids } from './world.ts';
@@ -100,6 +101,8 @@ interface Doors extends Client {
   readonly ran: string[];
   readonly changes: Change[];
   readonly events: AuditEvent[];
+  /** Everything that was logged, at the most talkative level. */
+  readonly log: string[];
 }
 
 /** The real operations behind a dispatch of which some steps are replaced. */
@@ -108,7 +111,7 @@ async function openDoors(
   operations: readonly BoundOperation[],
   steps: Partial<DispatchDeps>,
 ): Promise<Doors> {
-  const [ran, changes, events]: [string[], Change[], AuditEvent[]] = [[], [], []];
+  const [ran, changes, events, log]: [string[], Change[], AuditEvent[], string[]] = [[], [], [], []];
   const watched = operations.map((operation) => ({
     ...operation,
     run: (...call: Parameters<BoundOperation['run']>) => {
@@ -128,16 +131,16 @@ async function openDoors(
     ...steps,
   });
   const server = createHttpServer({
-    config: { ...defaultHttpSettings, listen: { host: '127.0.0.1', port: 0 } },
+    config: { ...defaultHttpSettings, accessLog: true, listen: { host: '127.0.0.1', port: 0 } },
     operations: watched,
     dispatch,
     publicRoutes: [],
     probes: {},
-    log: pino({ level: 'silent' }),
+    log: pino({ level: 'trace' }, { write: (line: string) => void log.push(line) }),
     version: '0',
   });
   context.after(() => server.close());
-  return { ...createClient(await server.listen(), 'chy_any'), ran, changes, events };
+  return { ...createClient(await server.listen(), 'chy_any'), ran, changes, events, log };
 }
 
 async function world(context: TestContext): Promise<{ server: InProcess; ids: Ids }> {
@@ -184,6 +187,24 @@ test('an answer leaves only when its audit event is durable', async (context) =>
     assert.equal(status, 500, operation.id);
     assert.doesNotMatch(JSON.stringify(body), /PRIVATE KEY|chy_|the disk/, operation.id);
   });
+});
+
+test('what is logged of a failure of ours holds nothing of the request', async (context) => {
+  const { server, ids } = await world(context);
+  const { operations } = server.chancery;
+  const doors = await openDoors(context, operations, { commit: rejects(new Error('the disk is gone')) });
+  const canaries = new Map<string, string>();
+  for (const operation of operations) {
+    const fields = fieldsOf(operation).filter(({ isText }) => isText);
+    await inParallel(fields, async ({ path }) => {
+      const canary = newCanary();
+      canaries.set(canary, `${operation.id} ${path.join('/')}`);
+      await send(doors, operation, withValue(sampleFor(operation, ids), path, canary));
+    });
+  }
+  const found = canariesIn(Buffer.from(doors.log.join('')));
+  assert.deepEqual([[...found.plain].map((canary) => canaries.get(canary)), found.veiled], [[], false]);
+  assert.match(doors.log.join(''), /the disk is gone/);
 });
 
 /** Everything that is answered without a token. A new entry here is a decision: it must change nothing and tell no tenant's secret. */

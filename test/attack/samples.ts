@@ -119,8 +119,10 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
 /** Well-formed PEM around something that is no certificate and no key. */
 const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.alloc(60, 0x30).toString('base64')}\n-----END CERTIFICATE-----\n`;
 
+type Described = Pick<BoundOperation, 'id' | 'input' | 'http'>;
+
 /** Throws when the sample does not fit the schema of the operation: then it needs an entry above. */
-export function sampleFor(operation: BoundOperation, ids: Ids): Input {
+export function sampleFor(operation: Described, ids: Ids): Input {
   const input = samples[operation.id]?.(ids) ?? requiredInput(operation, (field) => byName(operation, field, ids));
   const parsed = operation.input.safeParse(input);
   if (parsed.success) return input;
@@ -128,7 +130,7 @@ export function sampleFor(operation: BoundOperation, ids: Ids): Input {
 }
 
 /** What a required field of this name means, by the path of the operation. */
-function byName({ http }: BoundOperation, field: string, ids: Ids): unknown {
+function byName({ http }: Described, field: string, ids: Ids): unknown {
   const { path } = http;
   if (field === 'name') return ids[collections.find(([prefix]) => path.startsWith(prefix))?.[1] ?? 'policy'];
   if (field === 'id') return ids[idsBelow.find(([part]) => path.includes(part))?.[1] ?? 'token'];
