@@ -3,6 +3,8 @@ import type { TestContext } from 'node:test';
 import type { KeyType } from '#pki/x509/algorithm.ts';
 import type { Outcome } from './tools.ts';
 
+/** What the client says, and then the server: it has no signature that the client offers to verify. */
+const noCommonSignature = /alert handshake failure[^]*NO_SUITABLE_SIGNATURE_ALGORITHM/;
 const cannotAdd = /SEC_ERROR_ADDING_CERT/;
 const cannotImport = /SEC_ERROR_PKCS12_UNABLE_TO_IMPORT_KEY/;
 
@@ -22,6 +24,10 @@ const ignorance = {
   'crlutil -I': { any: /SEC_ERROR_CRL_UNKNOWN_CRITICAL_EXTENSION/ },
   'pk12util -i': { ed25519: cannotImport, 'ml-dsa': cannotImport },
   'java CertPathValidator': { 'ml-dsa': /NoSuchAlgorithmException: \S+ Signature not available/ },
+  curl: { 'ml-dsa': noCommonSignature },
+  'curl --cert': { 'ml-dsa': /could not load PEM client certificate .*decode error/ },
+  'python ssl': { 'ml-dsa': noCommonSignature },
+  'gnutls-cli': { 'ml-dsa': /A TLS fatal alert has been received[^]*NO_SUITABLE_SIGNATURE_ALGORITHM/ },
   ocsptool: { 'ml-dsa': /Signature Algorithm: unknown/ },
 } as const satisfies Record<string, Ignorance>;
 
@@ -55,6 +61,6 @@ export function knows(
   }
   const said = words.exec(output)?.[0];
   assert.ok(said !== undefined, `${use} refuses ${keyType}, but not because it does not know it:\n${output}`);
-  context.diagnostic(`${use} on this machine does not know ${keyType}: ${JSON.stringify(said)}`);
+  context.diagnostic(`${use} on this machine does not know ${keyType}: ${said.split('\n')[0]}`);
   return false;
 }
