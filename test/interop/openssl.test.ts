@@ -50,6 +50,7 @@ for (const chain of world.chains) {
     await refuses(chain, { certificate: 'leaf', host: 'other.example.com' }, /hostname mismatch/);
     const ways = [
       ['-crl_check', '-CRLfile', chain.file('crls.pem')],
+      ['-crl_check_all', '-CRLfile', chain.file('crls.pem')],
       // openssl fetches the CRL itself, from the address in the certificate.
       ['-crl_check', '-crl_download'],
     ];
