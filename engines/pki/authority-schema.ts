@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from '#core/duration.ts';
+import { duration, formatDuration } from '#core/duration.ts';
 import { name } from '#core/ids.ts';
 import { keyTypes } from '#pki/x509/algorithm.ts';
 
@@ -52,8 +52,14 @@ const pemCertificate = z.string().min(64).max(65_536).describe('One certificate,
 const pemChain = z.string().max(262_144).describe('Certificates above it, PEM, nearest first');
 export const authorityName = name.describe('Name of the authority');
 
+/** Seconds. A CRL begins a minute before it is made, and must still be in force when it is rebuilt. */
+const minCrlTtl = 600;
+
 const settings = {
-  crl_ttl: duration.default(7 * 86_400).describe('How long a CRL is valid; it is rebuilt at half of this'),
+  crl_ttl: duration
+    .refine((seconds) => seconds >= minCrlTtl, `must be at least ${formatDuration(minCrlTtl)}`)
+    .default(7 * 86_400)
+    .describe('How long a CRL is valid, at least 10m; it is rebuilt at half of this'),
   ocsp_ttl: duration.default(3600).describe('How long an OCSP answer is valid'),
 };
 

@@ -13,6 +13,7 @@ import { decodeName, formatName } from '#pki/x509/name.ts';
 import { decodeSpki, keyIdentifierOf, spkiSha256 } from '#pki/x509/spki.ts';
 import { type AuthorityExtensions, authorityExtensions } from './authority-certificate.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
+import { backdate } from './backdate.ts';
 import { signingKeyOf } from './issuance.ts';
 import { randomSerial } from '#pki/x509/serial.ts';
 import { type CertifiedIssuer, issuerKeyPlace } from './issuer.ts';
@@ -21,9 +22,6 @@ import type { CertificateRow, IssuerRow, IssuerState } from './tables.ts';
 import type { PkiUrls } from './urls.ts';
 
 /** Making certificates of authorities: roots, intermediates, those of others, cross-certificates. */
-
-/** Clocks that are late by a minute must not refuse what was just made. */
-const backdate = 60_000;
 
 export interface Validity {
   /** Milliseconds, whole seconds. */

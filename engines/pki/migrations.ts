@@ -62,4 +62,13 @@ export const pkiMigrations: readonly Migration[] = [
         serial_number TEXT NOT NULL, generation BIGINT NOT NULL, UNIQUE (issuer_id, generation))`,
     ],
   },
+  {
+    area: 'pki',
+    number: 2,
+    title: 'when a CRL was made, beside its thisUpdate',
+    statements: [
+      'ALTER TABLE pki_crls ADD COLUMN made_at BIGINT NOT NULL DEFAULT 0',
+      'UPDATE pki_crls SET made_at = this_update',
+    ],
+  },
 ];

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { duration, formatDuration, parseDuration } from '#core/duration.ts';
 import { name } from '#core/ids.ts';
 import { keyTypes } from '#pki/x509/algorithm.ts';
+import { backdate } from './backdate.ts';
 import { keyUsagesFor, leafKeyUsages, uselessKeyUsages } from './key-purpose.ts';
 import {
   entryList,
@@ -134,7 +135,7 @@ export const roleFields = {
   policy_oids: withDefault(fields.policy_oids, []),
   default_ttl: maybe(optionalFields.default_ttl),
   max_ttl: withDefault(fields.max_ttl, '30d'),
-  not_before_backdate: withDefault(fields.not_before_backdate, '60s'),
+  not_before_backdate: withDefault(fields.not_before_backdate, `${backdate / 1000}s`),
   organization: maybe(optionalFields.organization),
   organizational_unit: maybe(optionalFields.organizational_unit),
   country: maybe(optionalFields.country),

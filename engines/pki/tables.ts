@@ -159,6 +159,8 @@ export interface CrlRow {
   kind: 'full' | 'delta' | 'base';
   namespace: string;
   number: number;
+  made_at: number;
+  /** Earlier than made_at: it is backdated. */
   this_update: number;
   next_update: number;
   entries: number;

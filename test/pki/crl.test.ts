@@ -84,6 +84,63 @@ test('a CRL is made anew at half of its life, though nothing changed', async (co
   assert.ok(second.thisUpdate < (first.nextUpdate ?? 0));
 });
 
+test('a CRL begins a minute before it is made, so that clients whose clock is late take it', async (context) => {
+  const house = await openRevocationHouse(context);
+  const minute = 60_000;
+  const issued = await house.issue();
+  await house.crl();
+  await house.revoke(issued);
+  const revoked = house.clock.now();
+  const madeBy = async (kind: 'full' | 'delta') => {
+    const crl = await house.crl(0, kind);
+    assert.ok(crl.thisUpdate <= house.clock.now() - minute, 'it is backdated');
+    assert.equal((crl.nextUpdate ?? 0) - crl.thisUpdate, 7 * day, 'its life is crl_ttl');
+    assert.deepEqual(lintCrl(crl.der), []);
+    const [entry] = crl.index().find(issued.serial_number);
+    assert.ok(entry, 'what was revoked within that minute is on it');
+    return { crl, entry };
+  };
+  const first = await madeBy('full');
+  // A client that is late would take a revocation for one to come.
+  assert.ok(first.entry.revokedAt <= first.crl.thisUpdate);
+  assert.ok((await madeBy('delta')).entry.revokedAt <= first.crl.thisUpdate);
+  house.clock.advance(2 * minute);
+  await house.revoke(await house.issue());
+  const second = await madeBy('full');
+  assert.ok(Math.abs(second.entry.revokedAt - revoked) < 5000, 'later CRLs say when it was');
+  assert.ok((second.crl.crlNumber ?? 0n) > (first.crl.crlNumber ?? 0n));
+  assert.equal((await house.crl(0, 'delta')).crlNumber, second.crl.crlNumber);
+});
+
+test('a CRL does not begin before the certificate of its issuer', async (context) => {
+  const house = await openRevocationHouse(context);
+  const notBefore = Math.floor(house.clock.now() / 1000) * 1000 - 5000;
+  const root = { name: 'young', kind: 'root', common_name: 'Young', not_before: new Date(notBefore).toISOString() };
+  await house.ok('POST', 'pki/authorities', root);
+  const reply = await fetch(`${house.url}/pki/young/crl/1-0.crl`);
+  assert.equal(decodeCrl(Buffer.from(await reply.arrayBuffer())).thisUpdate, notBefore);
+});
+
+test('a CRL that was made within the minute by which CRLs are backdated is not taken for the one before', async (context) => {
+  const house = await openRevocationHouse(context);
+  const url = `${house.url}/pki/issuing/crl/1-0.crl`;
+  const issued = await house.issue();
+  assert.equal((await fetch(url)).status, 200);
+  house.clock.advance(2000);
+  const since = { headers: { 'if-modified-since': new Date(house.clock.now()).toUTCString() } };
+  assert.equal((await fetch(url, since)).status, 304);
+  house.clock.advance(10_000);
+  await house.revoke(issued);
+  assert.equal((await fetch(url, since)).status, 200);
+});
+
+test('a life of CRLs that is too short for the backdating is refused', async (context) => {
+  const house = await openRevocationHouse(context);
+  const root = { name: 'brief', kind: 'root', common_name: 'Brief', crl_ttl: '9m' };
+  assert.equal((await house.call('POST', 'pki/authorities', root)).status, 400);
+  await house.ok('POST', 'pki/authorities', { ...root, crl_ttl: '10m' });
+});
+
 test('a revocation is published though nobody asks for the CRL, and the audit log says by which job', async (context) => {
   const house = await openRevocationHouse(context);
   await house.revoke(await house.issue());

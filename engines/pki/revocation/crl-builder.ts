@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Change, insert, update } from '#core/change.ts';
 import type { Store } from '#storage/store.ts';
 import { readDer } from '#pki/asn1/reader.ts';
+import { backdated } from '#pki/backdate.ts';
 import { signingKeyOf } from '#pki/issuance.ts';
 import type { CertifiedIssuer } from '#pki/issuer.ts';
 import type { CrlRow, CrlStateRow } from '#pki/tables.ts';
@@ -34,7 +35,7 @@ export interface BuiltCrl {
 
 export type StoredCrl = Omit<CrlRow, 'crl'>;
 
-const columns = 'issuer_id, shard, kind, namespace, number, this_update, next_update, entries';
+const columns = 'issuer_id, shard, kind, namespace, number, made_at, this_update, next_update, entries';
 
 /** The CRL without its bytes, which can be a megabyte. */
 export function findStored(
@@ -72,12 +73,13 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
   const state = await findState(store, issuer.row.id, shard);
   const previous = await findStored(store, issuer.row.id, shard, 'full');
   const isScheduled = state === undefined || previous === undefined || state.rebuild_at <= now;
-  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0);
+  const times = timesOf(order);
+  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0, times.thisUpdate);
   const base = previous && (await readStored(store, issuer.row.id, shard, isScheduled ? 'full' : 'base'));
   const number = nextNumber(previous?.number, now);
-  const full = await signCrl(order, number, entries, undefined);
+  const full = await signCrl(order, times, number, entries, undefined);
   const changed: EntryList = base ? differences(entriesOf(base.crl), entries.der) : { der: Buffer.alloc(0), count: 0 };
-  const delta = await signCrl(order, number, changed, base?.number ?? number);
+  const delta = await signCrl(order, times, number, changed, base?.number ?? number);
   const newBase = base === undefined ? full : isScheduled ? base : undefined;
   return {
     full,
@@ -86,7 +88,7 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
       storeCrl(full, previous, previous?.number),
       storeCrl(delta, previous),
       ...(newBase ? [storeCrl({ ...newBase, kind: 'base' }, previous)] : []),
-      storeState(order, state, isScheduled),
+      storeState(order, times, state, isScheduled),
     ],
   };
 }
@@ -99,21 +101,32 @@ export function nextNumber(previous: number | undefined, now: number): number {
   return Math.max((previous ?? 0) + 1, now);
 }
 
+interface Times {
+  /** Milliseconds. */
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
+}
+
+function timesOf({ issuer, now, ttl }: CrlOrder): Times {
+  const thisUpdate = backdated(now, issuer.certificate.notBefore);
+  return { thisUpdate, nextUpdate: thisUpdate + ttl * 1000 };
+}
+
 async function signCrl(
   order: CrlOrder,
+  { thisUpdate, nextUpdate }: Times,
   number: number,
   entries: EntryList,
   deltaBase: number | undefined,
 ): Promise<CrlRow> {
-  const { issuer, urls, shard, now, ttl } = order;
+  const { issuer, urls, shard, now } = order;
   const key = await signingKeyOf(issuer);
   const algorithm = signatureAlgorithmOf(key.keyType);
-  const nextUpdate = now + ttl * 1000;
   const url = urls.crl(issuer.row.number, shard);
   const fields: TbsCertListFields = {
     signatureAlgorithm: algorithm,
     issuer: issuer.certificate.subject.der,
-    thisUpdate: now,
+    thisUpdate,
     nextUpdate,
     crlNumber: number,
     authorityKeyIdentifier: issuer.keyId,
@@ -135,7 +148,8 @@ async function signCrl(
     kind: deltaBase === undefined ? 'full' : 'delta',
     namespace: issuer.row.namespace,
     number,
-    this_update: now,
+    made_at: now,
+    this_update: thisUpdate,
     next_update: nextUpdate,
     entries: entries.count,
     crl: assembleCrl(tbs, algorithm, signature),
@@ -149,17 +163,17 @@ function storeCrl(row: CrlRow, previous: StoredCrl | undefined, replaces?: numbe
   return update('pki_crls', set, { issuer_id, shard, kind, ...guard }, { expect: 1 });
 }
 
-function storeState(order: CrlOrder, state: CrlStateRow | undefined, isScheduled: boolean): Change {
+function storeState(order: CrlOrder, times: Times, state: CrlStateRow | undefined, isScheduled: boolean): Change {
   const { issuer, shard, now, ttl } = order;
   const key = { issuer_id: issuer.row.id, shard };
-  const schedule = isScheduled ? { scheduled_at: now, rebuild_at: now + ttl * 500 } : {};
+  const schedule = isScheduled ? { scheduled_at: times.thisUpdate, rebuild_at: now + ttl * 500 } : {};
   if (state) return update('pki_crl_states', { published: state.changes, ...schedule }, key, { expect: 1 });
   return insert('pki_crl_states', {
     ...key,
     namespace: issuer.row.namespace,
     changes: 0,
     published: 0,
-    scheduled_at: now,
+    scheduled_at: times.thisUpdate,
     rebuild_at: now + ttl * 500,
   });
 }

@@ -27,12 +27,16 @@ const pageSize = 1000;
  * What stands on the CRL of a shard now. An entry leaves only after a scheduled CRL was issued beyond the end of its
  * certificate (RFC 5280 §3.3): `scheduledAt` is the time of the last scheduled CRL, which therefore listed whatever
  * was revoked and had expired by then.
+ *
+ * No entry is dated later than `thisUpdate`, which is backdated: for a client whose clock is late, such a revocation would be
+ * one to come. It still lies after every CRL that was made before it (RFC 5280 §5.3.2).
  */
 export async function readEntries(
   store: Store,
   issuerId: string,
   shard: number,
   scheduledAt: number,
+  thisUpdate: number,
 ): Promise<EntryList> {
   const parts: Buffer[] = [];
   let count = 0;
@@ -46,7 +50,7 @@ export async function readEntries(
     );
     count += page.length;
     // Joined page by page: a hundred thousand small buffers would cost more than their content.
-    if (page.length > 0) parts.push(Buffer.concat(page.map(encodeRow)));
+    if (page.length > 0) parts.push(Buffer.concat(page.map((row) => encodeRow(row, thisUpdate))));
     const last = page.at(-1);
     if (last === undefined || page.length < pageSize) return { der: Buffer.concat(parts), count };
     after = last.serial_number;
@@ -54,10 +58,10 @@ export async function readEntries(
   }
 }
 
-function encodeRow(row: RevokedRow): Buffer {
+function encodeRow(row: RevokedRow, thisUpdate: number): Buffer {
   return encodeCrlEntry({
     serialNumber: row.serial_number,
-    revokedAt: row.revoked_at,
+    revokedAt: Math.min(row.revoked_at, thisUpdate),
     reason: reasonOf(row.revocation_reason),
     invalidityDate: row.invalidity_date ?? undefined,
   });

@@ -28,8 +28,8 @@ export interface ServedCrl {
   /** DER. */
   readonly der: Uint8Array;
   readonly number: number;
-  /** Milliseconds. */
-  readonly thisUpdate: number;
+  /** Milliseconds. Later than its thisUpdate, which is backdated. */
+  readonly madeAt: number;
   readonly nextUpdate: number;
 }
 
@@ -97,7 +97,7 @@ async function load(
 ): Promise<ServedCrl | undefined> {
   if (known && (await findStored(store, issuerId, shard, kind))?.number === known.number) return known;
   const row = await readStored(store, issuerId, shard, kind);
-  return row && { der: row.crl, number: row.number, thisUpdate: row.this_update, nextUpdate: row.next_update };
+  return row && { der: row.crl, number: row.number, madeAt: row.made_at, nextUpdate: row.next_update };
 }
 
 interface Publisher {

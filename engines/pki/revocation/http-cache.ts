@@ -12,7 +12,7 @@ export interface Cached {
   /** With its quotes. */
   readonly etag: string;
   /** Milliseconds. */
-  readonly thisUpdate: number;
+  readonly madeAt: number;
   readonly nextUpdate: number;
 }
 
@@ -21,7 +21,7 @@ export function cacheHeaders(cached: Cached, now: number): Record<string, string
   return {
     'content-type': cached.mediaType,
     etag: cached.etag,
-    'last-modified': httpDate(cached.thisUpdate),
+    'last-modified': httpDate(cached.madeAt),
     expires: httpDate(now + left * 1000),
     'cache-control': `max-age=${left}, public, no-transform, must-revalidate`,
   };
@@ -35,7 +35,7 @@ export function replyCached(request: Pick<PublicRequest, 'headers'>, cached: Cac
 }
 
 /** RFC 9110 §13.2.2: If-None-Match decides where it is given. */
-function isUnchanged(headers: PublicRequest['headers'], { etag, thisUpdate }: Cached): boolean {
+function isUnchanged(headers: PublicRequest['headers'], { etag, madeAt }: Cached): boolean {
   const tags = headers['if-none-match'];
   if (tags !== undefined)
     return tags.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
@@ -43,7 +43,7 @@ function isUnchanged(headers: PublicRequest['headers'], { etag, thisUpdate }: Ca
   if (since === undefined) return false;
   const time = Date.parse(since);
   // Last-Modified is cut to whole seconds, and two CRLs can be made within one: then nothing is said to be unchanged.
-  return Number.isFinite(time) && time > thisUpdate;
+  return Number.isFinite(time) && time > madeAt;
 }
 
 function httpDate(milliseconds: number): string {

@@ -80,5 +80,9 @@ function etagOf(answer: OcspAnswer): string {
 function reply(answer: OcspAnswer, request: PublicRequest, now: number): PublicReply {
   const { body, cacheable } = answer;
   if (!cacheable) return { status: 200, headers: { 'content-type': mediaType, 'cache-control': 'no-store' }, body };
-  return replyCached(request, { body, mediaType, etag: etagOf(answer), ...cacheable }, now);
+  return replyCached(
+    request,
+    { body, mediaType, etag: etagOf(answer), madeAt: cacheable.thisUpdate, nextUpdate: cacheable.nextUpdate },
+    now,
+  );
 }

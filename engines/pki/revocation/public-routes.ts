@@ -109,7 +109,7 @@ function pemFile(text: string, now: number): Cached {
 /** Not dated: the ETag says whether it is another. */
 function file(body: Uint8Array, mediaType: string, now: number): Cached {
   const etag = `"${hash('sha256', body).slice(0, 32)}"`;
-  return { body, mediaType, etag, thisUpdate: now, nextUpdate: now + day };
+  return { body, mediaType, etag, madeAt: now, nextUpdate: now + day };
 }
 
 const crlFile = /^([1-9]\d{0,5})-(0|[1-9]\d{0,8})(-delta)?\.crl$/;
@@ -121,6 +121,6 @@ async function crl(parts: PublicRoutesParts, request: PublicRequest): Promise<Ca
   const kind = match[3] === undefined ? 'full' : 'delta';
   const found = await parts.crls.find(authority, Number(match[1]), Number(match[2]), kind);
   if (!found) return undefined;
-  const { der, number, thisUpdate, nextUpdate } = found;
-  return { body: der, mediaType: 'application/pkix-crl', etag: `"${number}"`, thisUpdate, nextUpdate };
+  const { der, number, madeAt, nextUpdate } = found;
+  return { body: der, mediaType: 'application/pkix-crl', etag: `"${number}"`, madeAt, nextUpdate };
 }
