@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { decodeCertificate } from '#engines/pki/x509/certificate.ts';
 import { decodeCrl } from '#engines/pki/x509/crl.ts';
 import { encodeCertId, hashIssuer } from '#engines/pki/x509/ocsp-cert-id.ts';
@@ -23,11 +23,34 @@ async function crlOf(node: InProcess) {
   return decodeCrl(Buffer.from(await reply.arrayBuffer()));
 }
 
-test('two nodes on one PostgreSQL publish one sequence of CRLs, share the OCSP signer, and both show every revocation', async (context) => {
+async function twoNodes(context: TestContext) {
   const storage = await postgres.createDatabase();
   const first = await startChancery(context, { env: { CHANCERY_STORAGE: storage } });
   const env = { CHANCERY_STORAGE: storage, CHANCERY_ROOT_KEY_FILE: join(first.folder, 'root.key') };
   const second = await startChancery(context, { env, folder: first.folder });
+  return { first, second };
+}
+
+test('two nodes that want an OCSP signer at the same moment make one, which the later one adopts', async (context) => {
+  const { first, second } = await twoNodes(context);
+  // It takes a while of random length to make a key for RSA, so that one node is done while the other is at it.
+  await first.ok('POST', 'pki/authorities', { name: 'root', kind: 'root', common_name: 'Root', key_type: 'rsa-2048' });
+  for (const round of [1, 2, 3, 4]) {
+    const name = `issuing-${round}`;
+    const fields = { kind: 'intermediate', parent: 'root', common_name: `Issuing ${round}`, key_type: 'rsa-2048' };
+    await first.ok('POST', 'pki/authorities', { name, ...fields });
+    const renew = async (node: InProcess) =>
+      (await node.ok('POST', `pki/authorities/${name}/ocsp-signer/renew`, {})).signers[0];
+    const [one, other] = await Promise.all([renew(first), renew(second)]);
+    assert.equal(one.serial_number, other.serial_number);
+    assert.equal([one, other].filter(({ renewed }) => renewed).length, 1);
+    const { certificates } = await first.ok('GET', `pki/certificates?kind=ocsp_signer&authority=${name}`);
+    assert.equal(certificates.length, 1);
+  }
+});
+
+test('two nodes on one PostgreSQL publish one sequence of CRLs, share the OCSP signer, and both show every revocation', async (context) => {
+  const { first, second } = await twoNodes(context);
   await foundPki(first);
   const issue = () => first.ok('POST', 'pki/certificates', { role: 'web', dns_names: ['a.example.com'] });
   const issued = await issue();

@@ -5,7 +5,7 @@ import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import { liveIssuers } from '#pki/revocation/crl-shard-list.ts';
-import { isAgeing, makeSigner, newestSigner, signerLife } from '#pki/revocation/ocsp-signer.ts';
+import { isAgeing, knownSigners, makeSigner, signerLife } from '#pki/revocation/ocsp-signer.ts';
 import { renewSignerInput, renewSignerOutput } from '#pki/revocation/schema.ts';
 import { authorityResource } from './authorities.ts';
 
@@ -33,9 +33,10 @@ export const renewOcspSigner = defineOperation({
     const signers: z.output<typeof renewSignerOutput>['signers'] = [];
     const changes: Change[] = [];
     for (const issuer of issuers) {
-      const present = await newestSigner(deps.store, issuer.row.id, grant.now);
+      const { present, generation } = await knownSigners(deps.store, issuer.row.id, grant.now);
       const renewed = input.force || present === undefined || isAgeing(present, grant.now);
-      const made = renewed ? await makeSigner(deps, grant, authority, issuer, input.ttl ?? signerLife) : undefined;
+      const wishes = { life: input.ttl ?? signerLife, generation: generation + 1 };
+      const made = renewed ? await makeSigner(deps.sealer, grant, authority, issuer, wishes) : undefined;
       const row = made?.row ?? present;
       if (row === undefined) continue;
       changes.push(...(made?.changes ?? []));

@@ -52,10 +52,21 @@ function signerKeyType(issuer: KeyType): KeyType {
   return issuer.startsWith('rsa-') ? 'rsa-2048' : issuer;
 }
 
-/** The newest signer of an issuer that is in force at `now`; undefined when there is none. */
-export function newestSigner(store: Store, issuerId: string, now: number): Promise<OcspSignerRow | undefined> {
-  const sql = 'SELECT * FROM pki_ocsp_signers WHERE issuer_id = ? AND not_after > ? ORDER BY generation DESC LIMIT 1';
-  return store.first<OcspSignerRow>(sql, [issuerId, now]);
+export interface KnownSigners {
+  /** The newest that is in force; undefined when there is none. */
+  readonly present: OcspSignerRow | undefined;
+  /** Of the newest of all, 0 before the first. */
+  readonly generation: number;
+}
+
+/**
+ * What the store holds of an issuer's signers at `now`. Both are read at once: a node that found no signer, and then
+ * counted the one that another node stored meanwhile, would make a second one without a conflict.
+ */
+export async function knownSigners(store: Store, issuerId: string, now: number): Promise<KnownSigners> {
+  const sql = 'SELECT * FROM pki_ocsp_signers WHERE issuer_id = ? ORDER BY generation DESC';
+  const rows = await store.all<OcspSignerRow>(sql, [issuerId]);
+  return { present: rows.find((row) => row.not_after > now), generation: rows[0]?.generation ?? 0 };
 }
 
 /** Less than half of its life is left. */
@@ -68,13 +79,20 @@ export interface NewSigner {
   readonly changes: readonly Change[];
 }
 
-/** Makes a signer. `life` is in seconds. It conflicts when another node makes one at the same moment. */
+export interface SignerWishes {
+  /** Seconds. */
+  readonly life: number;
+  /** One more than what `knownSigners` read when it was decided that a signer is needed. */
+  readonly generation: number;
+}
+
+/** Makes a signer. The changes conflict when another node has stored one of this generation meanwhile. */
 export async function makeSigner(
-  parts: { readonly store: Store; readonly sealer: Sealer },
+  sealer: Sealer,
   grant: Grant,
   authority: Authority,
   issuer: CertifiedIssuer,
-  life: number,
+  { life, generation }: SignerWishes,
 ): Promise<NewSigner> {
   const keyType = signerKeyType(issuer.row.key_type);
   const key = await generateKeyPair(keyType);
@@ -85,7 +103,7 @@ export async function makeSigner(
   const tbs = signerTbs({ serialNumber, notBefore, notAfter, subject, spki: key.spki }, issuer);
   const certificate = signPrepared({ tbs, kind: 'ocsp_signer', webPki: false }, await signingKeyOf(issuer));
   const id = newId('osg', grant.now);
-  const privateKey = parts.sealer.seal(signerKeyPlace(id), key.pkcs8);
+  const privateKey = sealer.seal(signerKeyPlace(id), key.pkcs8);
   key.pkcs8.fill(0);
   const row: OcspSignerRow = {
     id,
@@ -97,7 +115,7 @@ export async function makeSigner(
     not_before: notBefore,
     not_after: notAfter,
     serial_number: serialNumber,
-    generation: (await lastGeneration(parts.store, issuer.row.id)) + 1,
+    generation,
   };
   const record = recordSigner(grant, authority, row, formatName(decodeName(subject)), spkiSha256(key.spki));
   const expired = remove('pki_ocsp_signers', { issuer_id: issuer.row.id, not_after: { lte: grant.now } });
@@ -130,11 +148,6 @@ function signerTbs(fields: SignerFields, issuer: CertifiedIssuer): Buffer {
 
 function wholeSecond(milliseconds: number): number {
   return Math.floor(milliseconds / 1000) * 1000;
-}
-
-async function lastGeneration(store: Store, issuerId: string): Promise<number> {
-  const sql = 'SELECT MAX(generation) AS last FROM pki_ocsp_signers WHERE issuer_id = ?';
-  return (await store.first<{ last: number | null }>(sql, [issuerId]))?.last ?? 0;
 }
 
 /** It stands in the inventory like whatever else was signed, so that nothing is signed that the store does not know. */
@@ -190,8 +203,8 @@ interface SignersParts {
 
 export function createOcspSigners({ store, sealer, clock, call }: SignersParts): OcspSigners {
   const load = async (issuerId: string): Promise<OcspSigner | undefined> => {
-    const row = await newestSigner(store, issuerId, clock.now());
-    return row && openSigner(sealer, row);
+    const { present } = await knownSigners(store, issuerId, clock.now());
+    return present && openSigner(sealer, present);
   };
   const signers = createCache(store, ['pki_ocsp_signers'], load);
   const making = new Map<string, Promise<unknown>>();
