@@ -4,7 +4,8 @@
 set -euo pipefail
 
 # openssl, gnutls, nss, curl, python: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
-packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib default-jre-headless strace xfsprogs e2fsprogs faketime util-linux)
+# python3-cryptography-vectors: NIST PKITS, OCSP and CRL objects.
+packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib default-jre-headless strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors)
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} zlint" >&2

@@ -14,6 +14,7 @@ export const limits = {
   intermediates: 200,
   anchors: 500,
   crls: 50,
+  ocspResponses: 20,
 } as const;
 
 type Resource = 'signatureChecks' | 'nodes' | 'nameComparisons';

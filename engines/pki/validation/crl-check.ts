@@ -1,17 +1,16 @@
 import { toRfc3339 } from '#core/clock.ts';
 import { DerError } from '#pki/asn1/der-error.ts';
-import { reasonFlags } from '#pki/x509/access-extensions.ts';
 import { type CertificateList, decodeCrl } from '#pki/x509/crl.ts';
 import type { RevokedCertificate } from '#pki/x509/crl-entry.ts';
-import { encodeGeneralName, type GeneralName } from '#pki/x509/general-name.ts';
-import { appendRelativeName, nameKey } from '#pki/x509/name.ts';
+import { nameKey } from '#pki/x509/name.ts';
 import { oids } from '#pki/x509/oid.ts';
-import type { Profile } from './finding.ts';
+import { allReasons, scopeKey, scopeOf } from './crl-scope.ts';
+import { type SignerContext, signerPaths } from './crl-signer.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
-import type { RevocationVerdict } from './revocation.ts';
-import type { SignatureVerifier } from './signature.ts';
+import type { RevocationMode, RevocationVerdict } from './revocation.ts';
+import { signatureAlgorithmFindings } from './signature.ts';
 
-/** Checking a certificate against CRLs that were given (RFC 5280 §6.3). Direct CRLs only: issuer and CRL have one key. */
+/** Checking a certificate against CRLs: complete, delta, indirect and divided ones (RFC 5280 §6.3). */
 
 export interface GivenCrls {
   readonly lists: readonly CertificateList[];
@@ -33,75 +32,105 @@ export function readCrls(ders: readonly Uint8Array[]): GivenCrls {
   return { lists, malformed };
 }
 
-export interface CrlContext {
+export interface CrlContext extends SignerContext {
   readonly crls: GivenCrls;
-  /** Milliseconds. */
-  readonly at: number;
-  readonly profile: Profile;
-  readonly signatures: SignatureVerifier;
+  readonly mode: RevocationMode;
+  /** Keys (SHA-256 of the SPKI) whose own revocation is being looked up: no CRL of theirs may vouch for them. */
+  readonly pending: ReadonlySet<string>;
 }
 
-/** The verdict, and why the CRLs that are there do not give another one. */
-export function checkCrls(
-  parsed: ParsedCertificate,
-  issuer: ParsedCertificate,
-  context: CrlContext,
-): RevocationVerdict {
+/** A CRL that may be relied on, and the reasons for which it speaks of the certificate. */
+interface Usable {
+  readonly crl: CertificateList;
+  readonly reasons: number;
+}
+
+/** What the CRLs say of the certificate at `index`; with `unknown`, why they do not say more. */
+export function checkCrls(context: CrlContext): RevocationVerdict {
+  const parsed = context.path[context.index] as ParsedCertificate;
   const problems = [...context.crls.malformed];
-  const current: CertificateList[] = [];
-  const own = context.crls.lists.filter((crl) => nameKey(crl.issuer) === parsed.issuerKey);
-  for (const crl of own) {
-    const problem = soundnessProblem(crl, issuer, context) ?? scopeProblem(crl, parsed);
-    const entry = problem === undefined ? find(crl, parsed) : undefined;
-    const stale = problem ?? freshnessProblem(crl, context.at);
-    // Nobody is unrevoked for good by time alone: an old list still tells of a final revocation.
-    if (entry !== undefined && stale !== undefined && isFinal(entry)) return revoked(entry);
-    if (stale === undefined) current.push(crl);
+  const current: Usable[] = [];
+  for (const crl of context.crls.lists) {
+    const scope = scopeOf(crl, parsed);
+    if (scope === undefined) continue;
+    const problem = 'problem' in scope ? scope.problem : soundnessProblem(crl, context);
+    if ('problem' in scope || problem !== undefined) {
+      problems.push(problem ?? '');
+      continue;
+    }
+    // Nobody is unrevoked by time: also an old list, or a delta alone, tells of a final revocation.
+    const entry = find(crl, parsed);
+    if (entry !== undefined && isFinal(entry)) return revoked(entry);
+    const stale = freshnessProblem(crl, context.search.at);
+    if (stale === undefined) current.push({ crl, reasons: scope.reasons });
     else problems.push(stale);
   }
   return decide(parsed, current, problems.length > 0 ? problems : ['no CRL of its issuer']);
 }
 
-function decide(
-  parsed: ParsedCertificate,
-  current: readonly CertificateList[],
-  problems: readonly string[],
-): RevocationVerdict {
+function decide(parsed: ParsedCertificate, current: readonly Usable[], problems: readonly string[]): RevocationVerdict {
   let covered = 0;
-  const bases = current.filter((crl) => crl.deltaBase === undefined);
-  for (const base of bases) {
-    const delta = newestDelta(base, current);
-    const entry = (delta && find(delta, parsed)) ?? find(base, parsed);
+  const bases = Map.groupBy(
+    current.filter(({ crl }) => crl.deltaBase === undefined),
+    ({ crl }) => scopeKey(crl),
+  );
+  for (const group of bases.values()) {
+    const base = group.reduce((newest, each) => (isNewer(each.crl, newest.crl) ? each : newest));
+    const delta = newestDelta(base.crl, current);
+    const entry = (delta && find(delta, parsed)) ?? find(base.crl, parsed);
     if (entry !== undefined && entry.reason !== 'remove_from_crl') return revoked(entry);
-    covered |= base.issuingDistributionPoint?.onlySomeReasons ?? allReasons;
+    covered |= base.reasons;
   }
   if ((covered & allReasons) === allReasons) return { status: 'good' };
   if (covered !== 0) return { status: 'unknown', problem: 'the CRLs do not cover all reasons for revocation' };
   return { status: 'unknown', problem: problems.slice(0, 3).join('; ') };
 }
 
-const allReasons = Object.values(reasonFlags).reduce((bits, flag) => bits | flag, 0);
+function isNewer(left: CertificateList, right: CertificateList): boolean {
+  const [ours, theirs] = [left.crlNumber, right.crlNumber];
+  if (ours !== undefined && theirs !== undefined && ours !== theirs) return ours > theirs;
+  return left.thisUpdate > right.thisUpdate;
+}
 
-/** RFC 5280 §5.2.4 and §6.3.3 (c): a delta of the same scope that builds on this base or an older one. */
-function newestDelta(base: CertificateList, lists: readonly CertificateList[]): CertificateList | undefined {
+/** RFC 5280 §5.2.4 and §6.3.3 (c): a delta of the same scope and key that builds on this base or an older one. */
+function newestDelta(base: CertificateList, current: readonly Usable[]): CertificateList | undefined {
   const number = base.crlNumber;
   if (number === undefined) return undefined;
   const scope = scopeKey(base);
-  return lists
-    .filter((crl) => crl.deltaBase !== undefined && crl.deltaBase <= number && (crl.crlNumber ?? 0n) > number)
-    .filter((crl) => scopeKey(crl) === scope)
+  return current
+    .map(({ crl }) => crl)
+    .filter(
+      (crl) =>
+        crl.deltaBase !== undefined &&
+        crl.crlNumber !== undefined &&
+        crl.deltaBase <= number &&
+        crl.crlNumber >= number &&
+        scopeKey(crl) === scope &&
+        hasSameKey(crl, base),
+    )
     .reduce<CertificateList | undefined>(
       (newest, crl) => (newest && (newest.crlNumber ?? 0n) >= (crl.crlNumber ?? 0n) ? newest : crl),
       undefined,
     );
 }
 
-function scopeKey(crl: CertificateList): string {
-  return crl.extensions.get(oids.issuingDistributionPoint)?.value.toString('hex') ?? '';
+/** §6.3.3 (c)(3). */
+function hasSameKey(left: CertificateList, right: CertificateList): boolean {
+  const [ours, theirs] = [left, right].map((crl) => crl.authorityKeyIdentifier?.keyIdentifier);
+  if (ours === undefined || theirs === undefined) return ours === theirs;
+  return Buffer.compare(ours, theirs) === 0;
 }
 
-function find(crl: CertificateList, { certificate }: ParsedCertificate): RevokedCertificate | undefined {
-  return crl.index().find(certificate.serialNumber)[0];
+/** The entry for the certificate; on an indirect CRL its issuer must be the one that the entry names (§5.3.3). */
+function find(crl: CertificateList, parsed: ParsedCertificate): RevokedCertificate | undefined {
+  return crl
+    .index()
+    .find(parsed.certificate.serialNumber)
+    .find(({ certificateIssuer }) =>
+      certificateIssuer === undefined
+        ? nameKey(crl.issuer) === parsed.issuerKey
+        : certificateIssuer.some((name) => name.kind === 'directory' && nameKey(name.name) === parsed.issuerKey),
+    );
 }
 
 function isFinal(entry: RevokedCertificate): boolean {
@@ -113,19 +142,56 @@ function revoked({ reason = 'unspecified', revokedAt }: RevokedCertificate): Rev
 }
 
 /** Why the CRL cannot be relied on at all. */
-function soundnessProblem(crl: CertificateList, issuer: ParsedCertificate, context: CrlContext): string | undefined {
-  const usages = issuer.value('key_usage');
-  if (usages !== undefined && !usages.includes('crl_sign')) return 'the issuer may not sign CRLs (no cRLSign)';
-  if (crl.thisUpdate > context.at) return `a CRL is of ${toRfc3339(crl.thisUpdate)}, later than the time asked about`;
-  if (context.profile === 'web_pki') {
+function soundnessProblem(crl: CertificateList, context: CrlContext): string | undefined {
+  const { at, profile } = context.search;
+  if (crl.thisUpdate > at) return `a CRL is of ${toRfc3339(crl.thisUpdate)}, later than the time asked about`;
+  if (profile === 'web_pki') {
     const problem = conformanceProblem(crl);
     if (problem !== undefined) return problem;
   }
-  if (!context.signatures.verify(crl, issuer)) return 'a CRL is not signed by the key of the issuer';
+  const [weak] = signatureAlgorithmFindings(crl.signatureAlgorithm);
+  if (weak !== undefined) return `a CRL is signed with ${weak.found}`;
+  const signer = signerProblem(crl, context);
+  if (signer !== undefined) return signer;
   const entryProblem = readEntries(crl);
   const [critical] = crl.unknownCritical;
   if (critical !== undefined) return `a CRL has the critical extension ${critical}, which is not understood`;
   return entryProblem;
+}
+
+/** Why nobody who may speak for the issuer signed the CRL. */
+function signerProblem(crl: CertificateList, context: CrlContext): string | undefined {
+  let problem: string | undefined;
+  for (const [signer, ...above] of signerPaths(crl, nameKey(crl.issuer), context)) {
+    if (signer === undefined) continue;
+    if (context.pending.has(signer.spkiSha256)) problem ??= 'a CRL is signed by the key that is in question itself';
+    else if (context.path.some(({ sha256 }) => sha256 === signer.sha256)) return undefined;
+    else {
+      const found = delegateProblem([signer, ...above], context);
+      if (found === undefined) return undefined;
+      problem ??= found;
+    }
+  }
+  return problem ?? unsignedProblem(crl, context);
+}
+
+function unsignedProblem(crl: CertificateList, { path, index }: CrlContext): string {
+  const issuer = path.slice(index + 1).find(({ subjectKey }) => subjectKey === nameKey(crl.issuer));
+  const usages = issuer?.value('key_usage');
+  if (usages !== undefined && !usages.includes('crl_sign')) return 'the issuer may not sign CRLs (no cRLSign)';
+  return 'a CRL is not signed by a key of its issuer that may sign it';
+}
+
+/** A certificate beside the path that signs CRLs may itself be revoked. */
+function delegateProblem(path: readonly ParsedCertificate[], context: CrlContext): string | undefined {
+  const [signer] = path;
+  if (signer === undefined) return 'a CRL has no signer';
+  const pending = new Set([...context.pending, signer.spkiSha256]);
+  const { status, problem = '' } = checkCrls({ ...context, path, index: 0, pending });
+  if (status === 'good' || (status === 'unknown' && context.mode !== 'hard')) return undefined;
+  return status === 'unknown'
+    ? `whether the signer of a CRL is revoked is not known: ${problem}`.slice(0, 300)
+    : 'the certificate of the signer of a CRL is revoked';
 }
 
 function readEntries(crl: CertificateList): string | undefined {
@@ -149,38 +215,4 @@ function conformanceProblem(crl: CertificateList): string | undefined {
 function freshnessProblem({ nextUpdate }: CertificateList, at: number): string | undefined {
   if (nextUpdate === undefined) return 'a CRL does not say when the next one comes';
   return nextUpdate < at ? `a CRL is stale: the next one was due ${toRfc3339(nextUpdate)}` : undefined;
-}
-
-/** RFC 5280 §6.3.3 (b)(2): whether the CRL speaks of this certificate at all. */
-function scopeProblem(crl: CertificateList, parsed: ParsedCertificate): string | undefined {
-  const scope = crl.issuingDistributionPoint;
-  if (scope === undefined) return undefined;
-  if (scope.indirectCrl) return 'a CRL is indirect, which is not supported';
-  const isCa = parsed.value('basic_constraints')?.ca === true;
-  if (scope.onlyContainsAttributeCerts) return 'a CRL is for attribute certificates only';
-  if (scope.onlyContainsUserCerts && isCa) return 'a CRL is for end entities only';
-  if (scope.onlyContainsCaCerts && !isCa) return 'a CRL is for authorities only';
-  if (scope.name === undefined) return undefined;
-  const names = scope.name.relativeName
-    ? [nameToKey({ kind: 'directory', name: appendRelativeName(crl.issuer, scope.name.relativeName) })]
-    : (scope.name.fullName ?? []).map(nameToKey);
-  const points = distributionPointKeys(parsed);
-  return names.some((name) => points.has(name)) ? undefined : 'a CRL is of another distribution point';
-}
-
-/** The names of the distribution points of a certificate; the issuer where it has none (§6.3.3, step 1 at the end). */
-function distributionPointKeys(parsed: ParsedCertificate): ReadonlySet<string> {
-  const { issuer } = parsed.certificate;
-  const points = parsed.value('crl_distribution_points');
-  if (points === undefined) return new Set([nameToKey({ kind: 'directory', name: issuer })]);
-  const keys = points.flatMap(({ name, crlIssuer }) => {
-    if (name?.relativeName)
-      return [nameToKey({ kind: 'directory', name: appendRelativeName(issuer, name.relativeName) })];
-    return (name?.fullName ?? crlIssuer ?? []).map(nameToKey);
-  });
-  return new Set(keys);
-}
-
-function nameToKey(name: GeneralName): string {
-  return name.kind === 'directory' ? `directory:${nameKey(name.name)}` : encodeGeneralName(name).toString('latin1');
 }

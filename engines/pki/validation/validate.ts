@@ -4,11 +4,19 @@ import { commonFindings, type Purpose, purposeFindings } from './certificate-rul
 import { conformanceFindings } from './conformance-rules.ts';
 import { readCrls } from './crl-check.ts';
 import { type Finding, finding, locate, type LocatedFinding, type Profile } from './finding.ts';
+import { readOcspResponses } from './ocsp-check.ts';
 import { type ParsedCertificate, parseCertificate } from './parsed-certificate.ts';
 import { type CandidatePath, candidatePaths, type SearchContext, workLimitFinding } from './path-search.ts';
 import { type PeerName, peerNameFindings } from './peer-name.ts';
 import { type PolicyInputs, policyFinding } from './policy-graph.ts';
-import { checkRevocation, type RevocationMode, type RevocationSource, type RevocationStatus } from './revocation.ts';
+import {
+  checkRevocation,
+  type EvidenceSource,
+  type RevocationInputs,
+  type RevocationMode,
+  type RevocationSource,
+  type RevocationStatus,
+} from './revocation.ts';
 import { createSignatureVerifier } from './signature.ts';
 
 export interface ValidationRequest {
@@ -19,6 +27,7 @@ export interface ValidationRequest {
   /** Trusted as they are; they need not be self-signed. */
   readonly anchors: readonly Uint8Array[];
   readonly crls?: readonly Uint8Array[] | undefined;
+  readonly ocspResponses?: readonly Uint8Array[] | undefined;
   /** Milliseconds: the time for which the answer holds. */
   readonly at: number;
   /** Whom the leaf must name; undefined: its names are not looked at. */
@@ -30,6 +39,8 @@ export interface ValidationRequest {
   readonly profile: Profile;
   readonly policies?: PolicyInputs | undefined;
   readonly revocation?: RevocationSource | undefined;
+  /** Where what is not known of a revocation is asked for; only for paths that break no rule. */
+  readonly askForEvidence?: EvidenceSource | undefined;
   readonly checkRevocation: RevocationMode;
 }
 
@@ -130,9 +141,15 @@ function malformed(what: string, reason: string): Finding {
   return finding('malformed_certificate', `${what}: ${reason}`, 'a certificate in DER', 'RFC 5280 §4.1', fix);
 }
 
-function excessFinding({ anchors, intermediates, crls = [] }: ValidationRequest): Finding | undefined {
+function excessFinding({
+  anchors,
+  intermediates,
+  crls = [],
+  ocspResponses = [],
+}: ValidationRequest): Finding | undefined {
   if (intermediates.length > limits.intermediates) return workLimitFinding(`${limits.intermediates} intermediates`);
   if (anchors.length > limits.anchors) return workLimitFinding(`${limits.anchors} trust anchors`);
+  if (ocspResponses.length > limits.ocspResponses) return workLimitFinding(`${limits.ocspResponses} OCSP responses`);
   return crls.length > limits.crls ? workLimitFinding(`${limits.crls} CRLs`) : undefined;
 }
 
@@ -166,23 +183,28 @@ type Judge = (candidate: CandidatePath) => Promise<Judged>;
 /** Asks of a path what can be asked only once it is whole: policies and revocation. */
 function createJudge(
   request: ValidationRequest,
-  { at, profile, signatures }: SearchContext,
+  search: SearchContext,
   leafFindings: readonly LocatedFinding[],
 ): Judge {
-  const crls = readCrls(request.crls ?? []);
+  const inputs = revocationInputs(request);
   return async (candidate) => {
     const { certificates, complete } = candidate;
     const found = [...leafFindings, ...candidate.findings];
     if (!complete) return { candidate, statuses: certificates.map(() => 'not_checked'), findings: found };
     const policy = policyFinding(certificates, request.policies);
-    const { statuses, findings } = await checkRevocation(certificates, request.checkRevocation, request.revocation, {
-      crls,
-      at,
-      profile,
-      signatures,
-    });
-    const located = policy === undefined ? [] : locate(policy.index, [policy.finding]);
-    return { candidate, statuses, findings: [...found, ...located, ...findings] };
+    if (policy !== undefined) found.push(...locate(policy.index, [policy.finding]));
+    const ask = found.length === 0 ? inputs.ask : undefined;
+    const { statuses, findings } = await checkRevocation(certificates, { ...inputs, ask }, search);
+    return { candidate, statuses, findings: [...found, ...findings] };
+  };
+}
+
+function revocationInputs(request: ValidationRequest): RevocationInputs {
+  return {
+    mode: request.checkRevocation,
+    given: { crls: readCrls(request.crls ?? []), ocsp: readOcspResponses(request.ocspResponses ?? []) },
+    source: request.revocation,
+    ask: request.askForEvidence,
   };
 }
 

@@ -7,7 +7,7 @@ import type { NameConstraintsInput } from '#engines/pki/x509/name-extensions.ts'
 import { encodeName } from '#engines/pki/x509/name.ts';
 import { oids } from '#engines/pki/x509/oid.ts';
 import { validateCertificate } from '#engines/pki/validation/validate.ts';
-import { at, certify, codes, day, intermediate, leafOf, root, subject, validate } from './validation-fixture.ts';
+import { at, certify, codes, day, intermediate, leafOf, root, subject, validate } from './fixture.ts';
 
 test('of two issuers with one name the path goes through the one whose key signed, whatever the order', async () => {
   const anchor = await root();
