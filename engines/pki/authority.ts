@@ -14,6 +14,8 @@ import { decodeSpki, keyIdentifierOf, spkiSha256 } from '#pki/x509/spki.ts';
 import { type AuthorityExtensions, authorityExtensions } from './authority-certificate.ts';
 import type { NameConstraintsInput } from './authority-schema.ts';
 import { backdate } from './backdate.ts';
+import { insertAddress } from './crl-addresses.ts';
+import type { PkiDeps } from './deps.ts';
 import { signingKeyOf } from './issuance.ts';
 import { randomSerial } from '#pki/x509/serial.ts';
 import { type CertifiedIssuer, issuerKeyPlace } from './issuer.ts';
@@ -118,6 +120,17 @@ export type AuthoritySigner =
 
 /** A root is the first certificate of its own CRL. */
 export const rootCrlShard = 0;
+
+/** The certificate of a root of ours names its CRL like all others, but takes no place on it. */
+export function rootCrlAddress({ baseUrl }: Pick<PkiDeps, 'baseUrl'>, grant: Grant, issuerId: string): Change {
+  return insertAddress({
+    issuer_id: issuerId,
+    shard: rootCrlShard,
+    base_url: baseUrl,
+    namespace: grant.namespace,
+    first_used_at: grant.now,
+  });
+}
 
 export interface SignedAuthority {
   readonly certificate: Buffer;

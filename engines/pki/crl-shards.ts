@@ -1,6 +1,8 @@
-import { insert, update } from '#core/change.ts';
+import { type Change, insert, update } from '#core/change.ts';
+import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Store } from '#storage/store.ts';
+import { insertAddress, markStaleCrl } from './crl-addresses.ts';
 
 /**
  * Which shard of its issuer's CRL a new certificate names. Shards are filled one after the other and never beyond their
@@ -23,11 +25,18 @@ interface Block {
   left: number;
 }
 
-export function createCrlShards(store: Store): CrlShards {
+interface ShardParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Where certificates that are issued from here say that their CRL is. */
+  readonly baseUrl: string;
+}
+
+export function createCrlShards(parts: ShardParts): CrlShards {
   const blocks = new Map<string, Block>();
   const reserving = new Map<string, Promise<Block>>();
   const reserveOnce = (issuerId: string): Promise<Block> => {
-    const pending = reserving.get(issuerId) ?? reserve(store, issuerId).finally(() => reserving.delete(issuerId));
+    const pending = reserving.get(issuerId) ?? reserve(parts, issuerId).finally(() => reserving.delete(issuerId));
     reserving.set(issuerId, pending);
     return pending;
   };
@@ -48,7 +57,8 @@ export function createCrlShards(store: Store): CrlShards {
 }
 
 /** Another node may reserve at the same time; the guard then fails, and the newest row is read again. */
-async function reserve(store: Store, issuerId: string): Promise<Block> {
+async function reserve(parts: ShardParts, issuerId: string): Promise<Block> {
+  const { store } = parts;
   for (;;) {
     const last = await store.first<{ shard: number; reserved: number }>(
       'SELECT shard, reserved FROM pki_crl_shards WHERE issuer_id = ? ORDER BY shard DESC LIMIT 1',
@@ -65,10 +75,25 @@ async function reserve(store: Store, issuerId: string): Promise<Block> {
         )
       : insert('pki_crl_shards', { issuer_id: issuerId, shard, reserved: blockSize });
     try {
-      await store.commit([change]);
+      await store.commit([change, ...(await addressChanges(parts, issuerId, shard))]);
       return { shard, left: blockSize };
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'conflict') throw error;
     }
   }
+}
+
+/** Before the first certificate says so, the CRL is to know that it has another address. */
+async function addressChanges(
+  { store, clock, baseUrl }: ShardParts,
+  issuerId: string,
+  shard: number,
+): Promise<Change[]> {
+  const sql = 'SELECT 1 AS known FROM pki_crl_addresses WHERE issuer_id = ? AND shard = ? AND base_url = ?';
+  if (await store.first(sql, [issuerId, shard, baseUrl])) return [];
+  const issuer = await store.first<{ namespace: string }>('SELECT namespace FROM pki_issuers WHERE id = ?', [issuerId]);
+  if (issuer === undefined) throw new Error(`there is no issuer ${issuerId}`);
+  const key = { issuer_id: issuerId, shard, namespace: issuer.namespace };
+  const address = insertAddress({ ...key, base_url: baseUrl, first_used_at: clock.now() });
+  return [address, await markStaleCrl(store, key)];
 }

@@ -24,7 +24,15 @@ export interface PkiOptions {
 export function createPki({ store, sealer, clock, baseUrl, dispatch }: PkiOptions): Engine {
   const directory = createDirectory({ store, sealer, baseUrl });
   const signer = createSigner();
-  const deps: PkiDeps = { store, sealer, clock, baseUrl, directory, crlShards: createCrlShards(store), signer };
+  const deps: PkiDeps = {
+    store,
+    sealer,
+    clock,
+    baseUrl,
+    directory,
+    crlShards: createCrlShards({ store, clock, baseUrl }),
+    signer,
+  };
   const operations = bind(pkiOperations, deps);
   const publication = createPublication({ store, sealer, clock, directory, dispatch, operations });
   return {

@@ -71,4 +71,14 @@ export const pkiMigrations: readonly Migration[] = [
       'UPDATE pki_crls SET made_at = this_update',
     ],
   },
+  {
+    area: 'pki',
+    number: 3,
+    title: 'the addresses under which certificates name CRLs',
+    statements: [
+      `CREATE TABLE pki_crl_addresses (
+        issuer_id TEXT NOT NULL, shard BIGINT NOT NULL, base_url TEXT NOT NULL, namespace TEXT NOT NULL,
+        first_used_at BIGINT NOT NULL, PRIMARY KEY (issuer_id, shard, base_url))`,
+    ],
+  },
 ];

@@ -135,6 +135,15 @@ export interface CrlShardRow {
   reserved: number;
 }
 
+/** A base URL under which certificates name a shard of a CRL of their issuer (crl-addresses.ts). */
+export interface CrlAddressRow {
+  issuer_id: string;
+  shard: number;
+  base_url: string;
+  namespace: string;
+  first_used_at: number;
+}
+
 /**
  * How far the CRL of a shard is behind. Every change of a certificate's status adds one to `changes` in the same commit,
  * and a CRL says in `published` which count it has seen: no clock is compared, so no change is ever missed. Shard -1
@@ -191,6 +200,7 @@ export interface PkiTables {
   pki_certificate_names: CertificateNameRow;
   pki_blocked_keys: BlockedKeyRow;
   pki_crl_shards: CrlShardRow;
+  pki_crl_addresses: CrlAddressRow;
   pki_crl_states: CrlStateRow;
   pki_crls: CrlRow;
   pki_ocsp_signers: OcspSignerRow;

@@ -4,6 +4,8 @@
  * `<namespace>.` outside the namespace `root`. Names hold no dot, so this is unambiguous.
  */
 export interface PkiUrls {
+  /** The same under another base URL, without a slash at its end. */
+  at(baseUrl: string): PkiUrls;
   readonly ca: string;
   readonly ocsp: string;
   /** URL of the full CRL of one shard of one issuer. */
@@ -30,6 +32,7 @@ export function parsePublicName(text: string): { namespace: string; authority: s
 export function pkiUrls(baseUrl: string, namespace: string, authority: string): PkiUrls {
   const base = `${baseUrl}/pki/${publicName(namespace, authority)}`;
   return {
+    at: (other) => pkiUrls(other, namespace, authority),
     ca: `${base}/ca.pem`,
     ocsp: `${base}/ocsp`,
     crl: (issuerNumber, shard) => `${base}/crl/${issuerNumber}-${shard}.crl`,

@@ -11,6 +11,7 @@ import {
   newIssuerRow,
   pathLengthBelow,
   recordAuthorityCertificate,
+  rootCrlAddress,
   rootCrlShard,
   signAuthority,
 } from '#pki/authority.ts';
@@ -127,7 +128,7 @@ async function certifiedAuthority(
   const view = previewAuthority(deps, row, issuer, above, parent?.authority.row.name ?? null);
   return {
     output: viewAuthority(view, validity.adjustments),
-    changes: [...insertAuthority(row, issuer), record],
+    changes: [...insertAuthority(row, issuer), record, ...(parent ? [] : [rootCrlAddress(deps, grant, issuer.id)])],
     audit: { serial_number: certificate.serialNumber },
   };
 }

@@ -9,6 +9,7 @@ import {
   newIssuerRow,
   pathLengthBelow,
   recordAuthorityCertificate,
+  rootCrlAddress,
   rootCrlShard,
   signAuthority,
 } from '#pki/authority.ts';
@@ -131,7 +132,12 @@ async function rotateRoot(
   return {
     row,
     above: [],
-    changes: [...succession(old, row), record, ...crossChanges(grant, authority, old, row, cross)],
+    changes: [
+      ...succession(old, row),
+      record,
+      rootCrlAddress(deps, grant, row.id),
+      ...crossChanges(grant, authority, old, row, cross),
+    ],
   };
 }
 

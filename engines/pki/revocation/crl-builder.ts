@@ -3,13 +3,19 @@ import { type Change, insert, update } from '#core/change.ts';
 import type { Store } from '#storage/store.ts';
 import { readDer } from '#pki/asn1/reader.ts';
 import { backdated } from '#pki/backdate.ts';
+import { baseUrlsOf } from '#pki/crl-addresses.ts';
 import { signingKeyOf } from '#pki/issuance.ts';
 import type { CertifiedIssuer } from '#pki/issuer.ts';
 import type { CrlRow, CrlStateRow } from '#pki/tables.ts';
 import type { PkiUrls } from '#pki/urls.ts';
 import { readAlgorithmIdentifier, sign, signatureAlgorithmOf, verify } from '#pki/x509/algorithm.ts';
-import { assembleCrl, encodeTbsCertList, type TbsCertListFields } from '#pki/x509/crl.ts';
-import { differences, type EntryList, entriesOf, readEntries } from './crl-entries.ts';
+import { assembleCrl, decodeCrl, encodeTbsCertList, type TbsCertListFields } from '#pki/x509/crl.ts';
+import {
+  encodeIssuingDistributionPoint,
+  type IssuingDistributionPointInput,
+} from '#pki/x509/issuing-distribution-point.ts';
+import { oids } from '#pki/x509/oid.ts';
+import { differences, type EntryList, entriesOf, maxStoredBytes, readEntries } from './crl-entries.ts';
 
 /**
  * Makes the CRLs of one shard of one issuer: the full one, and with it, under the same number, the delta CRL that says
@@ -73,13 +79,14 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
   const state = await findState(store, issuer.row.id, shard);
   const previous = await findStored(store, issuer.row.id, shard, 'full');
   const isScheduled = state === undefined || previous === undefined || state.rebuild_at <= now;
-  const times = timesOf(order);
-  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0, times.thisUpdate);
-  const base = previous && (await readStored(store, issuer.row.id, shard, isScheduled ? 'full' : 'base'));
+  const frame = { ...timesOf(order), point: await distributionPointOf(store, order) };
+  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0, frame.thisUpdate);
+  const stored = previous && (await readStored(store, issuer.row.id, shard, isScheduled ? 'full' : 'base'));
+  const base = stored && hasScope(stored.crl, frame.point) ? stored : undefined;
   const number = nextNumber(previous?.number, now);
-  const full = await signCrl(order, times, number, entries, undefined);
+  const full = await signCrl(order, frame, number, entries, undefined);
   const changed: EntryList = base ? differences(entriesOf(base.crl), entries.der) : { der: Buffer.alloc(0), count: 0 };
-  const delta = await signCrl(order, times, number, changed, base?.number ?? number);
+  const delta = await signCrl(order, frame, number, changed, base?.number ?? number);
   const newBase = base === undefined ? full : isScheduled ? base : undefined;
   return {
     full,
@@ -88,7 +95,7 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
       storeCrl(full, previous, previous?.number),
       storeCrl(delta, previous),
       ...(newBase ? [storeCrl({ ...newBase, kind: 'base' }, previous)] : []),
-      storeState(order, times, state, isScheduled),
+      storeState(order, frame, state, isScheduled),
     ],
   };
 }
@@ -101,20 +108,35 @@ export function nextNumber(previous: number | undefined, now: number): number {
   return Math.max((previous ?? 0) + 1, now);
 }
 
-interface Times {
+/** What full and delta CRL have in common beside their number. */
+interface Frame {
   /** Milliseconds. */
   readonly thisUpdate: number;
   readonly nextUpdate: number;
+  readonly point: IssuingDistributionPointInput;
 }
 
-function timesOf({ issuer, now, ttl }: CrlOrder): Times {
+function timesOf({ issuer, now, ttl }: CrlOrder): Pick<Frame, 'thisUpdate' | 'nextUpdate'> {
   const thisUpdate = backdated(now, issuer.certificate.notBefore);
   return { thisUpdate, nextUpdate: thisUpdate + ttl * 1000 };
 }
 
+/** Every name by which certificates know this CRL (RFC 5280 §5.2.5). */
+async function distributionPointOf(store: Store, { issuer, urls, shard }: CrlOrder): Promise<Frame['point']> {
+  const bases = await baseUrlsOf(store, issuer.row.id, shard);
+  const addresses = bases.length === 0 ? [urls] : bases.map((base) => urls.at(base));
+  return { fullName: addresses.map((each) => ({ kind: 'uri', value: each.crl(issuer.row.number, shard) })) };
+}
+
+/** A delta CRL builds on a CRL of its own scope only (RFC 5280 §5.2.4): after a change of address there is a new base. */
+function hasScope(crl: Uint8Array, point: Frame['point']): boolean {
+  const scope = decodeCrl(crl, maxStoredBytes).extensions.get(oids.issuingDistributionPoint);
+  return scope !== undefined && scope.value.equals(encodeIssuingDistributionPoint(point));
+}
+
 async function signCrl(
   order: CrlOrder,
-  { thisUpdate, nextUpdate }: Times,
+  { thisUpdate, nextUpdate, point }: Frame,
   number: number,
   entries: EntryList,
   deltaBase: number | undefined,
@@ -122,7 +144,6 @@ async function signCrl(
   const { issuer, urls, shard, now } = order;
   const key = await signingKeyOf(issuer);
   const algorithm = signatureAlgorithmOf(key.keyType);
-  const url = urls.crl(issuer.row.number, shard);
   const fields: TbsCertListFields = {
     signatureAlgorithm: algorithm,
     issuer: issuer.certificate.subject.der,
@@ -130,8 +151,7 @@ async function signCrl(
     nextUpdate,
     crlNumber: number,
     authorityKeyIdentifier: issuer.keyId,
-    // The same name as in the certificates, in full and delta CRL alike: they have one scope (RFC 5280 §5.2.4, §5.2.5).
-    issuingDistributionPoint: { fullName: [{ kind: 'uri', value: url }] },
+    issuingDistributionPoint: point,
     deltaBase,
     freshestCrl: deltaBase === undefined ? [urls.deltaCrl(issuer.row.number, shard)] : undefined,
     entries: entries.count === 0 ? [] : [entries.der],
@@ -163,17 +183,22 @@ function storeCrl(row: CrlRow, previous: StoredCrl | undefined, replaces?: numbe
   return update('pki_crls', set, { issuer_id, shard, kind, ...guard }, { expect: 1 });
 }
 
-function storeState(order: CrlOrder, times: Times, state: CrlStateRow | undefined, isScheduled: boolean): Change {
+function storeState(
+  order: CrlOrder,
+  { thisUpdate }: Frame,
+  state: CrlStateRow | undefined,
+  isScheduled: boolean,
+): Change {
   const { issuer, shard, now, ttl } = order;
   const key = { issuer_id: issuer.row.id, shard };
-  const schedule = isScheduled ? { scheduled_at: times.thisUpdate, rebuild_at: now + ttl * 500 } : {};
+  const schedule = isScheduled ? { scheduled_at: thisUpdate, rebuild_at: now + ttl * 500 } : {};
   if (state) return update('pki_crl_states', { published: state.changes, ...schedule }, key, { expect: 1 });
   return insert('pki_crl_states', {
     ...key,
     namespace: issuer.row.namespace,
     changes: 0,
     published: 0,
-    scheduled_at: times.thisUpdate,
+    scheduled_at: thisUpdate,
     rebuild_at: now + ttl * 500,
   });
 }

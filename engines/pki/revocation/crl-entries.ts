@@ -72,11 +72,12 @@ export function reasonOf(stored: string | null): CrlReason {
   return stored !== null && stored in crlReasons ? (stored as CrlReason) : 'unspecified';
 }
 
-const maxCrlBytes = 16 * 1024 * 1024;
+/** Of a CRL of our own. */
+export const maxStoredBytes = 16 * 1024 * 1024;
 
 /** The entries of a CRL of our own: the content of its revokedCertificates, unread. */
 export function entriesOf(crl: Uint8Array): Buffer {
-  return readDer(crl, maxCrlBytes, (certificateList) =>
+  return readDer(crl, maxStoredBytes, (certificateList) =>
     certificateList.readSequence((reader) => {
       const revoked = reader.readSequence(readRevoked);
       reader.skip();

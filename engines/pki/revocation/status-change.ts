@@ -1,7 +1,8 @@
-import { type Change, insert, remove, update } from '#core/change.ts';
+import { type Change, remove, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import type { Store } from '#storage/store.ts';
+import { markStaleCrl } from '#pki/crl-addresses.ts';
 import type { CertificateRow, CertificateStatus } from '#pki/tables.ts';
 import type { CrlReason } from '#pki/x509/revocation-reason.ts';
 
@@ -101,22 +102,7 @@ export function releaseChange(row: StatusRow): Change {
 export async function markStale(store: Store, rows: readonly StatusRow[]): Promise<Change[]> {
   const shards = new Map(rows.map((row) => [`${row.issuer_id} ${String(row.crl_shard).padStart(9)}`, row]));
   const changes: Change[] = [];
-  for (const [, row] of [...shards].sort(([a], [b]) => (a < b ? -1 : 1))) changes.push(await markShard(store, row));
+  for (const [, { namespace, issuer_id, crl_shard }] of [...shards].sort(([a], [b]) => (a < b ? -1 : 1)))
+    changes.push(await markStaleCrl(store, { namespace, issuer_id, shard: crl_shard }));
   return changes;
-}
-
-/** Two first changes at once conflict, and so does a first change with a first CRL: one of them reads again. */
-async function markShard(store: Store, row: StatusRow): Promise<Change> {
-  const key = { issuer_id: row.issuer_id, shard: row.crl_shard };
-  const sql = 'SELECT changes FROM pki_crl_states WHERE issuer_id = ? AND shard = ?';
-  if (await store.first(sql, [key.issuer_id, key.shard]))
-    return update('pki_crl_states', {}, key, { expect: 1, add: { changes: 1 } });
-  return insert('pki_crl_states', {
-    ...key,
-    namespace: row.namespace,
-    changes: 1,
-    published: 0,
-    scheduled_at: 0,
-    rebuild_at: 0,
-  });
 }
