@@ -35,6 +35,8 @@ const violations: readonly (readonly [what: string, file: string, imported: stri
   ['the cli imports the policy', 'src/cli/planted.ts', '#policy/decide.ts'],
   ['an engine imports a transport', 'engines/pki/planted.ts', '#http/server.ts'],
   ['an engine imports an engine', 'engines/pki/planted.ts', '#engines/acme/engine.ts'],
+  ['an engine imports a room of another', 'engines/database/planted.ts', '#pki/issuer.ts'],
+  ['the lease manager imports an engine', 'src/lease/planted.ts', '#database/target.ts'],
   ['an engine climbs out of its folder', 'engines/pki/planted.ts', '../../src/config.ts'],
 ];
 

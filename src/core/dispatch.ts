@@ -46,6 +46,8 @@ export interface AccessRequest {
   readonly resource: string;
   readonly input: unknown;
   readonly facts: RequestFacts;
+  /** The principal is the owner of what is touched. */
+  readonly owned: boolean;
   readonly sourceAddress: string | null;
   readonly requestId: string;
   readonly approvalId: string | undefined;
@@ -103,7 +105,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       if (!trail.closed)
         await deps.commit(
           [],
-          [closeTrail(trail, call, error.status === 401 || error.status === 403 ? 'denied' : 'failed', error.code)],
+          [trailEvent(trail, call, error.status === 401 || error.status === 403 ? 'denied' : 'failed', error.code)],
         );
       throw error;
     }
@@ -141,12 +143,14 @@ async function authorizeOrDeny(
   const { principal, resource } = trail;
   if (principal === undefined || resource === null) throw new AppError('denied', 'Nobody is authenticated.');
   try {
+    const owner = await call.operation.owner?.(principal.namespace, input);
     return await deps.authorize({
       principal,
       operation: call.operation,
       resource,
       input,
       facts,
+      owned: owner === principal.name,
       sourceAddress: call.sourceAddress,
       requestId: call.requestId,
       approvalId: call.approvalId,
@@ -175,6 +179,7 @@ async function runOrReplay(
       await close(deps, call, trail, [], { replayed: true });
       return { output: kept.output, replayed: true };
     }
+    if (call.operation.intend) return runOnce(deps, call, trail, grant, input, spent);
     const outcome = await call.operation.run(grant, input);
     const output = shapeOutput(call.operation, outcome.output);
     const changes = [...spent, ...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
@@ -182,10 +187,51 @@ async function runOrReplay(
       await close(deps, call, trail, changes, outcome.audit);
       return { output, replayed: false };
     } catch (thrown) {
-      const again = thrown instanceof AppError && thrown.code === 'conflict' && !call.operation.openWorld;
-      if (!again || attempt === maxTries) throw thrown;
+      if (call.operation.openWorld || !isConflict(thrown) || attempt === maxTries) throw thrown;
     }
   }
+}
+
+/** What reaches outside the store: the intent is durable before the effect, and the effect happens once. */
+async function runOnce(
+  deps: DispatchDeps,
+  call: Call,
+  trail: Trail,
+  grant: Grant,
+  input: unknown,
+  spent: readonly Change[],
+): Promise<Reply> {
+  const plan = await recordIntent(deps, call, trail, grant, input, spent);
+  const outcome = await call.operation.run(grant, input, plan);
+  const output = shapeOutput(call.operation, outcome.output);
+  const changes = [...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
+  await close(deps, call, trail, changes, outcome.audit);
+  return { output, replayed: false };
+}
+
+/** Nothing has happened outside yet, so a conflict means reading again. */
+async function recordIntent(
+  deps: DispatchDeps,
+  call: Call,
+  trail: Trail,
+  grant: Grant,
+  input: unknown,
+  spent: readonly Change[],
+): Promise<unknown> {
+  for (let attempt = 1; ; attempt++) {
+    const intent = await call.operation.intend?.(grant, input);
+    if (!intent) return undefined;
+    try {
+      await deps.commit([...spent, ...intent.changes], [trailEvent(trail, call, 'intent', null, intent.audit)]);
+      return intent.plan;
+    } catch (thrown) {
+      if (!isConflict(thrown) || attempt === maxTries) throw thrown;
+    }
+  }
+}
+
+function isConflict(thrown: unknown): boolean {
+  return thrown instanceof AppError && thrown.code === 'conflict';
 }
 
 function findAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown) {
@@ -205,11 +251,11 @@ async function close(
   changes: readonly Change[],
   details: Outcome<unknown>['audit'],
 ): Promise<void> {
-  await deps.commit(changes, [closeTrail(trail, call, 'ok', null, details)]);
+  await deps.commit(changes, [trailEvent(trail, call, 'ok', null, details)]);
   trail.closed = true;
 }
 
-function closeTrail(
+function trailEvent(
   trail: Trail,
   call: Call,
   outcome: AuditEvent['outcome'],

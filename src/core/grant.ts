@@ -23,6 +23,8 @@ export interface Grant {
   readonly purpose: string | undefined;
   readonly limits: Limits;
   readonly requestId: string;
+  /** Where the request came from; null for background work. */
+  readonly sourceAddress: string | null;
   /** Milliseconds: the one `now` of this request, so that all its parts agree. */
   readonly now: number;
 }

@@ -33,6 +33,19 @@ export interface Outcome<Output> {
   readonly audit?: Readonly<Record<string, string | number | boolean | null>>;
 }
 
+/**
+ * What must be on record before an effect outside the store (a database user, an order at another CA): dispatch commits
+ * it durably, with an `intent` event in the audit, before it calls `run`. A crash after that leaves a row that says
+ * what may exist out there.
+ */
+export interface Intent<Plan> {
+  /** What `run` is given: names and numbers that the row holds, and what only this request needs. */
+  readonly plan: Plan;
+  readonly changes: readonly Change[];
+  /** Facts for the `intent` event; must hold no secret. */
+  readonly audit?: Outcome<unknown>['audit'];
+}
+
 /** What the policy may ask about a request, taken from its input. */
 export interface RequestFacts {
   /** Requested life in seconds. */
@@ -42,7 +55,7 @@ export interface RequestFacts {
   readonly purpose?: string | undefined;
 }
 
-export interface Operation<Input = unknown, Output = unknown, Deps = unknown> {
+export interface Operation<Input = unknown, Output = unknown, Deps = unknown, Plan = unknown> {
   /** `area.verb_noun` in standard terms: `pki.issue_certificate`. */
   readonly id: string;
   /** Three to five words. */
@@ -70,7 +83,14 @@ export interface Operation<Input = unknown, Output = unknown, Deps = unknown> {
   /** Touches the installation and not one tenant: only principals of the namespace `root` may run it, by their policies. */
   readonly installation?: boolean | undefined;
   readonly facts?: ((input: Input) => RequestFacts) | undefined;
-  readonly run: (grant: Grant, input: Input, deps: Deps) => Promise<Outcome<Output>>;
+  /**
+   * Whose the touched thing is: the name of a principal, or undefined when it is nobody's or does not exist. Owners
+   * need no rule that allows; a rule that denies, or asks for an approval, holds for them too.
+   */
+  readonly owner?: ((namespace: string, input: Input, deps: Deps) => Promise<string | undefined>) | undefined;
+  /** For effects outside the store: reads and decides, like `run`, and touches nothing outside. */
+  readonly intend?: ((grant: Grant, input: Input, deps: Deps) => Promise<Intent<Plan>>) | undefined;
+  readonly run: (grant: Grant, input: Input, deps: Deps, plan: Plan) => Promise<Outcome<Output>>;
 }
 
 export type Access = 'policy' | 'self';
@@ -78,29 +98,37 @@ export type Access = 'policy' | 'self';
 const idPattern = /^[a-z]+(?:\.[a-z]+(?:_[a-z0-9]+)*)$/;
 
 /** Defines an operation. REST route, CLI command, MCP tool, OpenAPI entry and docs are derived from what stands here. */
-export function defineOperation<Input extends z.ZodType, Output extends z.ZodType, Deps>(
-  operation: Omit<Operation<z.output<Input>, z.output<Output>, Deps>, 'input' | 'output'> & {
+export function defineOperation<Input extends z.ZodType, Output extends z.ZodType, Deps, Plan = undefined>(
+  operation: Omit<Operation<z.output<Input>, z.output<Output>, Deps, Plan>, 'input' | 'output'> & {
     readonly input: Input;
     readonly output: Output;
   },
-): Operation<z.output<Input>, z.output<Output>, Deps> {
+): Operation<z.output<Input>, z.output<Output>, Deps, Plan> {
   if (!idPattern.test(operation.id)) throw new TypeError(`operation id ${operation.id} is not area.verb_noun`);
-  return Object.freeze(operation) as unknown as Operation<z.output<Input>, z.output<Output>, Deps>;
+  return Object.freeze(operation) as unknown as Operation<z.output<Input>, z.output<Output>, Deps, Plan>;
 }
 
 /** An operation with its dependencies given: what transports and dispatch see. */
-export interface BoundOperation extends Omit<Operation, 'run'> {
-  readonly run: (grant: Grant, input: unknown) => Promise<Outcome<unknown>>;
+export interface BoundOperation extends Omit<Operation, 'owner' | 'intend' | 'run'> {
+  readonly owner?: ((namespace: string, input: unknown) => Promise<string | undefined>) | undefined;
+  readonly intend?: ((grant: Grant, input: unknown) => Promise<Intent<unknown>>) | undefined;
+  /** `plan` is what `intend` made; without an `intend` there is none. */
+  readonly run: (grant: Grant, input: unknown, plan?: unknown) => Promise<Outcome<unknown>>;
 }
 
 /** Any operation whatever its types; only `bind` looks inside. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the input type stands in both positions, so only `any` holds every operation
-export type AnyOperation<Deps> = Operation<any, any, Deps>;
+export type AnyOperation<Deps> = Operation<any, any, Deps, any>;
 
 /** Gives operations their dependencies. */
 export function bind<Deps>(operations: readonly AnyOperation<Deps>[], deps: Deps): BoundOperation[] {
-  return operations.map((operation) => ({
-    ...operation,
-    run: (grant: Grant, input: unknown) => operation.run(grant, input, deps),
-  }));
+  return operations.map((operation) => {
+    const { owner, intend, run } = operation;
+    return {
+      ...operation,
+      owner: owner && ((namespace, input) => owner(namespace, input, deps)),
+      intend: intend && ((grant, input) => intend(grant, input, deps)),
+      run: (grant, input, plan) => run(grant, input, deps, plan),
+    };
+  });
 }

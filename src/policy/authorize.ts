@@ -1,5 +1,5 @@
 import type { AccessRequest, Authorization, DispatchDeps } from '#core/dispatch.ts';
-import { type Limits, makeGrant } from '#core/grant.ts';
+import { type Grant, type Limits, makeGrant } from '#core/grant.ts';
 import { AppError } from '#core/errors.ts';
 import type { Change } from '#core/change.ts';
 import type { BoundOperation } from '#core/operation.ts';
@@ -28,6 +28,32 @@ export function createAuthorize(deps: AuthorizeDeps): DispatchDeps['authorize'] 
   return (request) => authorize(judge, approvals, request);
 }
 
+/** Whether the principal of a grant may still do something else, as when a lease is renewed: may it still mint one? */
+export type Recheck = (grant: Grant, also: AlsoAsked) => Promise<Limits>;
+
+export interface AlsoAsked {
+  readonly operation: string;
+  readonly resource: string;
+  readonly ttl?: number | undefined;
+}
+
+/**
+ * Asks the policies about another operation by the same principal, and returns the limits that they set. Makes no
+ * grant. Throws `denied`, with the rule; a rule that asks for an approval denies nothing, since that was given before.
+ */
+export function createRecheck(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'policies'>): Recheck {
+  const judge = createJudge(deps.policies ?? createPolicyBook(deps.store), deps.jobs);
+  return async (grant, { operation, resource, ttl }) => {
+    const { principal, purpose, sourceAddress, now } = grant;
+    const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved: true, now };
+    const question = { subject: principal, access: 'policy', installation: false, owned: false, request } as const;
+    const verdict = await judge.judge(question);
+    if (verdict.outcome === 'allowed') return verdict.limits;
+    if (verdict.outcome === 'denied') throw denied(verdict, principal, request);
+    throw new AppError('denied', `${operation} on ${resource} needs an approval.`);
+  };
+}
+
 async function authorize(judge: Judge, approvals: Approvals, request: AccessRequest): Promise<Authorization> {
   const question = questionOf(request);
   const verdict = await judge.judge(question);
@@ -46,6 +72,7 @@ function questionOf(request: AccessRequest): Question {
     subject: principal,
     access: accessOf(operation, request.input),
     installation: operation.installation ?? false,
+    owned: request.owned,
     request: {
       operation: operation.id,
       resource: request.resource,
@@ -73,6 +100,7 @@ function grantTo(request: AccessRequest, limits: Limits, changes: readonly Chang
     purpose: facts.purpose ?? principal.purpose,
     limits,
     requestId: request.requestId,
+    sourceAddress: request.sourceAddress,
     now: request.now,
   });
   return { grant, changes };

@@ -18,6 +18,8 @@ export interface Question {
   readonly access: Access;
   /** The operation touches the installation, not one tenant. */
   readonly installation: boolean;
+  /** The subject owns what is touched, so that no rule need allow it; one that denies holds all the same. */
+  readonly owned: boolean;
   readonly request: PolicyRequest;
 }
 
@@ -57,7 +59,7 @@ const withoutLimits: Limits = Object.freeze({});
 export function createJudge(book: PolicyBook, jobs: Jobs): Judge {
   const jobScopes = new Map(Object.entries(jobs).map(([name, scope]) => [name, compileNarrowing(scope)]));
   return {
-    async judge({ subject, access, installation, request }) {
+    async judge({ subject, access, installation, owned, request }) {
       if (!isNormalResource(request.resource)) return { outcome: 'denied', reason: 'resource' };
       if (installation && subject.namespace !== 'root') return { outcome: 'denied', reason: 'namespace' };
       if (subject.kind === 'system') return judgeJob(jobScopes.get(subject.name), request);
@@ -67,7 +69,7 @@ export function createJudge(book: PolicyBook, jobs: Jobs): Judge {
         if (narrowing !== undefined) return { outcome: 'denied', reason: 'narrowed', narrowing };
       }
       if (isSelf) return { outcome: 'allowed', rule: undefined, limits: withoutLimits };
-      return judgeByPolicies(book, subject, request);
+      return judgeByPolicies(book, subject, owned, request);
     },
   };
 }
@@ -78,7 +80,12 @@ function judgeJob(scope: CompiledNarrowing | undefined, request: PolicyRequest):
   return { outcome: 'allowed', rule: undefined, limits: withoutLimits };
 }
 
-async function judgeByPolicies(book: PolicyBook, subject: Subject, request: PolicyRequest): Promise<Verdict> {
+async function judgeByPolicies(
+  book: PolicyBook,
+  subject: Subject,
+  owned: boolean,
+  request: PolicyRequest,
+): Promise<Verdict> {
   const policies: CompiledPolicy[] = [];
   for (const name of subject.policies) {
     const policy = book.peek(subject.namespace, name) ?? (await book.find(subject.namespace, name));
@@ -88,7 +95,10 @@ async function judgeByPolicies(book: PolicyBook, subject: Subject, request: Poli
   }
   const decision = decide(policies, request);
   if (decision.outcome !== 'denied') return decision;
-  if (decision.rule === undefined) return { outcome: 'denied', reason: 'no_rule', policies };
+  if (decision.rule === undefined)
+    return owned
+      ? { outcome: 'allowed', rule: undefined, limits: withoutLimits }
+      : { outcome: 'denied', reason: 'no_rule', policies };
   return { outcome: 'denied', reason: 'rule', rule: decision.rule };
 }
 

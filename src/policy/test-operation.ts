@@ -90,6 +90,7 @@ function toQuestion(subject: Subject, now: number, asked: z.output<typeof input>
     // Where the input decides (my tokens or those of others), the policies are what is asked about.
     access: operation?.access === 'self' ? 'self' : 'policy',
     installation: operation?.installation ?? false,
+    owned: false,
     request: {
       operation: asked.operation,
       resource: asked.resource,

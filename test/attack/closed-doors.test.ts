@@ -44,6 +44,7 @@ const allowAll: DispatchDeps['authorize'] = async ({ principal, operation, resou
     purpose: facts.purpose,
     limits: {},
     requestId,
+    sourceAddress: null,
     now,
   }),
   changes: [],

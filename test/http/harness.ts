@@ -232,6 +232,7 @@ function memoryDispatch(events: AuditEvent[], observe: ReturnType<typeof createM
           purpose: facts.purpose,
           limits: {},
           requestId,
+          sourceAddress: null,
           now,
         }),
         changes: [],

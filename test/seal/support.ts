@@ -99,6 +99,7 @@ export function dispatchOver(store: Store, clock: { now(): number }): Dispatch {
         purpose: undefined,
         limits: {},
         requestId,
+        sourceAddress: null,
         now,
       }),
       changes: [],

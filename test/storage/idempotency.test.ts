@@ -26,6 +26,7 @@ function grantOf(principalId: string, operation = 'things.make_thing', namespace
     purpose: undefined,
     limits: {},
     requestId: 'req_1',
+    sourceAddress: null,
     now: clock.now(),
   });
 }
