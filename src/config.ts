@@ -18,6 +18,8 @@ export interface Config {
   readonly tls: TlsSettings;
   /** Origin under which the server is reached, without a slash at the end. */
   readonly publicUrl: string;
+  /** Origin that certificates name for CRLs, OCSP and issuers, without a slash at the end. */
+  readonly pkiUrl: string;
   readonly data: string;
   readonly storage: StorageTarget;
   readonly rootKey: RootKeySettings;
@@ -164,10 +166,12 @@ function plainHttpRefusal(name: AddressName, at: ListenAddress | undefined): str
 function assemble(settings: Settings, cwd: string): Config {
   const data = resolve(cwd, settings.CHANCERY_DATA);
   const tls = tlsOf(settings, cwd);
+  const publicUrl = settings.CHANCERY_PUBLIC_URL ?? urlOf(settings.CHANCERY_LISTEN, tls);
   return {
     http: httpOf(settings),
     tls,
-    publicUrl: settings.CHANCERY_PUBLIC_URL ?? urlOf(settings.CHANCERY_LISTEN, tls),
+    publicUrl,
+    pkiUrl: settings.CHANCERY_PKI_URL ?? plainUrlOf(settings, publicUrl),
     data,
     storage: storageOf(settings.CHANCERY_STORAGE, data, cwd),
     rootKey: rootKeyOf(settings, data, cwd),
@@ -181,6 +185,7 @@ function httpOf(settings: Settings): HttpSettings {
     ...defaultHttpSettings,
     listen: settings.CHANCERY_LISTEN,
     adminListen: settings.CHANCERY_ADMIN_LISTEN ?? null,
+    publicListen: settings.CHANCERY_PUBLIC_LISTEN ?? null,
     publicUrl: settings.CHANCERY_PUBLIC_URL ?? null,
     bodyLimit: settings.CHANCERY_BODY_LIMIT,
     requestTimeout: settings.CHANCERY_REQUEST_TIMEOUT,
@@ -208,6 +213,11 @@ function tlsOf(settings: Settings, cwd: string): TlsSettings {
 function urlOf({ host, port }: ListenAddress, tls: TlsSettings): string {
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   return `${tls.kind === 'off' ? 'http' : 'https'}://${name}:${port}`;
+}
+
+/** Where relying parties reach the listener for them, if there is one: under the name of the server, by plain HTTP. */
+function plainUrlOf({ CHANCERY_PUBLIC_LISTEN: at }: Settings, publicUrl: string): string {
+  return at === undefined ? publicUrl : new URL(`http://${new URL(publicUrl).hostname}:${at.port}`).origin;
 }
 
 function storageOf(target: StorageTarget | undefined, data: string, cwd: string): StorageTarget {

@@ -95,7 +95,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     observe: metrics.observe,
   });
 
-  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.publicUrl, dispatch });
+  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch });
   const seal = createSeal({ store, keyring, clock, columns: pki.sealedColumns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({

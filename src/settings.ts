@@ -18,7 +18,8 @@ export const settingsSchema = z.strictObject({
   CHANCERY_PUBLIC_URL: optionalSetting(origin(), {
     about:
       'Origin under which clients and relying parties reach the server. It is written into certificates (CRL and OCSP ' +
-      'addresses), ACME directories and the API reference, so choose it before the first authority is made.',
+      'addresses, unless CHANCERY_PKI_URL or CHANCERY_PUBLIC_LISTEN gives another), ACME directories and the API ' +
+      'reference, so choose it before the first authority is made.',
     example: 'https://ca.example.com',
     otherwise: 'the listening address',
   }),
@@ -43,6 +44,22 @@ export const settingsSchema = z.strictObject({
       'the main address, for tokens that may run system.read_metrics. The rule for plain HTTP is the same.',
     example: '127.0.0.1:8421',
     otherwise: 'none',
+  }),
+  CHANCERY_PUBLIC_LISTEN: optionalSetting(address(), {
+    about:
+      'A second address that speaks plain HTTP, needs no token, and serves what relying parties fetch below /pki/ (CRLs, ' +
+      'OCSP answers, certificates of authorities) and /.well-known/acme-challenge/, and nothing else. For clients that ' +
+      'fetch these by plain HTTP only, while the API has TLS.',
+    example: '0.0.0.0:80',
+    otherwise: 'none',
+  }),
+  CHANCERY_PKI_URL: optionalSetting(origin(), {
+    about:
+      'Origin that is written into certificates for CRLs, OCSP and issuers, where relying parties reach /pki/ by another ' +
+      'one than CHANCERY_PUBLIC_URL. What was issued before keeps the old one, and CRLs name both.',
+    example: 'http://pki.example.com',
+    otherwise:
+      'with CHANCERY_PUBLIC_LISTEN: `http://`, the host of CHANCERY_PUBLIC_URL and the port listened on; else CHANCERY_PUBLIC_URL',
   }),
   CHANCERY_TRUSTED_PROXIES: setting(ranges(), {
     about: 'Addresses and CIDR ranges of proxies whose X-Forwarded-For is believed, separated by commas.',

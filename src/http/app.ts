@@ -25,6 +25,8 @@ export interface AppOptions {
   readonly log: Logger;
   /** Asked before a path that does not exist is answered. Throws to refuse. */
   readonly admitUnknown: (request: FastifyRequest) => void;
+  /** What to say of a path that does not exist; absent: where all paths are listed. */
+  readonly unknownHint?: string | undefined;
   /** Told the status of every answer that no route gave. */
   readonly refused: (status: number) => void;
 }
@@ -84,7 +86,7 @@ function answerUnknown(app: FastifyInstance, options: AppOptions): void {
         });
       }
       throw new AppError('not_found', 'There is nothing at this path.', {
-        hint: 'All paths are listed at /docs and /openapi.json.',
+        hint: options.unknownHint ?? 'All paths are listed at /docs and /openapi.json.',
       });
     } catch (thrown) {
       options.refused(sendError(reply, thrown, options.log));

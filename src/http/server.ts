@@ -57,9 +57,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const checkOrigin = createOriginCheck(config);
   const metrics = options.metrics ?? createMetrics(options.version);
   const state = { draining: false };
+  const tlsKind = tls ? 'tls' : 'plain';
   const newListener = listenerMaker(options, gates, metrics);
-  const main = newListener(config.listen);
-  const admin = config.adminListen ? newListener(config.adminListen) : undefined;
+  const main = newListener(config.listen, { setting: 'CHANCERY_LISTEN', kind: tlsKind });
+  const adminOptions = { setting: 'CHANCERY_ADMIN_LISTEN', kind: tlsKind } as const;
+  const admin = config.adminListen ? newListener(config.adminListen, adminOptions) : undefined;
+  const forAll = config.publicListen ? newListener(config.publicListen, publicListener) : undefined;
   const listeners = admin ? [admin, main] : [main];
 
   const health = healthOf(options, state);
@@ -68,7 +71,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   if (admin) registerAdminMetrics(admin.app, metrics);
   registerOpenRoutes(main.app, options, routes);
   registerOperations(main.app, options.operations, routes);
-  metrics.watchServer({ connections: () => main.connections.all.size });
+  if (forAll) registerPublicRoutes(forAll.app, options.publicRoutes.filter(isForAll), routes);
+  metrics.watchServer({ connections: () => main.connections.all.size + (forAll?.connections.all.size ?? 0) });
 
   let closing: Promise<void> | undefined;
   let stopTls = (): void => undefined;
@@ -77,7 +81,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const close = (): Promise<void> => {
     state.draining = true;
     stopTls();
-    closing ??= closeAll(main, admin, config);
+    closing ??= closeAll(forAll ? [main, forAll] : [main], admin, config);
     return closing;
   };
   const listen = async (): Promise<string> => {
@@ -85,6 +89,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (tls) stopTls = followTls(servers, tls, log);
     try {
       if (admin) await listenOn(admin);
+      if (forAll) await listenOn(forAll);
       return await listenOn(main);
     } catch (thrown) {
       await close();
@@ -94,8 +99,29 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   return { app: main.app, metrics, gates, checkOrigin, listen, close, reloadTls };
 }
 
+/** What relying parties and validators of ACME fetch by plain HTTP: it is signed, or it is public anyway. */
+const publicPaths = ['/pki/', '/.well-known/acme-challenge/'];
+
+function isForAll({ path }: PublicRoute): boolean {
+  return publicPaths.some((prefix) => path.startsWith(prefix));
+}
+
+interface ListenerOptions {
+  /** By which setting its address was chosen. */
+  readonly setting: string;
+  readonly kind: 'tls' | 'plain';
+  readonly unknownHint?: string;
+}
+
+const publicListener: ListenerOptions = {
+  setting: 'CHANCERY_PUBLIC_LISTEN',
+  kind: 'plain',
+  unknownHint: 'This address serves CRLs, OCSP and certificates of authorities only; the API has another one.',
+};
+
 /** One address that is listened on, and what is served there. */
 interface Listener {
+  readonly setting: string;
   readonly app: FastifyInstance;
   readonly address: ListenAddress;
   readonly connections: Connections;
@@ -103,16 +129,17 @@ interface Listener {
 
 function listenerMaker(options: HttpServerOptions, gates: Gates, metrics: Metrics) {
   const meter = metrics.meter('none');
-  const tls = options.tls !== undefined;
-  return (address: ListenAddress): Listener => {
+  return (address: ListenAddress, { setting, kind, unknownHint }: ListenerOptions): Listener => {
+    const tls = kind === 'tls';
     const app = createApp({
       settings: options.config,
       tls,
       log: options.log,
+      unknownHint,
       admitUnknown: (request) => gates.open(sourceAddressOf(request)),
       refused: (status) => count(meter, status),
     });
-    return { app, address, connections: trackConnections(app, tls) };
+    return { setting, app, address, connections: trackConnections(app, tls) };
   };
 }
 
@@ -132,7 +159,7 @@ function registerOpenRoutes(app: FastifyInstance, options: HttpServerOptions, ro
   if (config.adminListen === null) registerMetrics(app, operations, routes);
 }
 
-async function listenOn({ app, address: { host, port } }: Listener): Promise<string> {
+async function listenOn({ setting, app, address: { host, port } }: Listener): Promise<string> {
   try {
     // Fastify would bind `localhost` to two addresses by a second server, which has no certificate.
     return await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port, backlog: 4096 });
@@ -140,7 +167,7 @@ async function listenOn({ app, address: { host, port } }: Listener): Promise<str
     const { code } = thrown as NodeJS.ErrnoException;
     const reason = listenFaults[code ?? ''] ?? 'cannot be listened on';
     throw new AppError('unavailable', `${host}:${port} ${reason}.`, {
-      hint: 'Stop what listens there, or choose another address with CHANCERY_LISTEN.',
+      hint: `Stop what listens there, or choose another address with ${setting}.`,
       cause: thrown,
     });
   }
@@ -153,7 +180,7 @@ const listenFaults: Readonly<Record<string, string>> = {
 };
 
 /** The admin listener goes last, so that health and metrics can be read while requests drain. */
-async function closeAll(main: Listener, admin: Listener | undefined, config: HttpSettings): Promise<void> {
-  await drain(main.app, main.connections, config);
+async function closeAll(served: readonly Listener[], admin: Listener | undefined, config: HttpSettings): Promise<void> {
+  await Promise.all(served.map(({ app, connections }) => drain(app, connections, config)));
   if (admin) await drain(admin.app, admin.connections, { shutdownDelay: 0, drainIdle: 0, shutdownTimeout: 1000 });
 }

@@ -3,6 +3,8 @@ export interface HttpSettings {
   readonly listen: ListenAddress;
   /** Where `/metrics` and the health routes are also served, without a token; null: nowhere else. */
   readonly adminListen: ListenAddress | null;
+  /** Where the routes below `publicPaths` (server.ts) are also served, by plain HTTP; null: nowhere else. */
+  readonly publicListen: ListenAddress | null;
   /** Origin under which clients reach the server, without a slash at the end; null: the listening address. */
   readonly publicUrl: string | null;
   readonly bodyLimit: number;
@@ -49,6 +51,7 @@ export interface Rate {
 export const defaultHttpSettings: HttpSettings = Object.freeze({
   listen: { host: '127.0.0.1', port: 8420 },
   adminListen: null,
+  publicListen: null,
   publicUrl: null,
   bodyLimit: 1_048_576,
   requestTimeout: 30_000,

@@ -56,6 +56,20 @@ test('plain HTTP is refused where other machines reach it, on both addresses, an
     assert.doesNotThrow(() => loadConfig({ CHANCERY_LISTEN: host }, '/srv'));
 });
 
+test('the address for relying parties may be plain HTTP anywhere, and is the one that certificates name', () => {
+  const env = { CHANCERY_PUBLIC_URL: 'https://ca.example.com', CHANCERY_TLS: 'self', CHANCERY_LISTEN: '0.0.0.0:8420' };
+  const pkiUrl = (more: Env) => loadConfig({ ...env, ...more }, '/srv').pkiUrl;
+  assert.equal(pkiUrl({}), 'https://ca.example.com');
+  assert.equal(pkiUrl({ CHANCERY_PUBLIC_LISTEN: '0.0.0.0:80' }), 'http://ca.example.com');
+  assert.equal(pkiUrl({ CHANCERY_PUBLIC_LISTEN: '[::]:8080' }), 'http://ca.example.com:8080');
+  const named = { CHANCERY_PUBLIC_LISTEN: '127.0.0.1:8080', CHANCERY_PKI_URL: 'http://pki.example.com/' };
+  assert.equal(pkiUrl(named), 'http://pki.example.com');
+  assert.equal(
+    loadConfig({ CHANCERY_LISTEN: '[::1]:8420', CHANCERY_PUBLIC_LISTEN: '[::1]:8421' }, '/srv').pkiUrl,
+    'http://[::1]:8421',
+  );
+});
+
 test('settings that contradict each other are all named', () => {
   const named = findings({
     CHANCERY_TLS: 'self',
