@@ -33,6 +33,8 @@ const violations: readonly (readonly [what: string, file: string, imported: stri
   ['the seal imports a room of an engine', 'src/seal/planted.ts', '#pki/issuer.ts'],
   ['the http face imports the store', 'src/http/planted.ts', '#storage/store.ts'],
   ['the cli imports the policy', 'src/cli/planted.ts', '#policy/decide.ts'],
+  ['the outbound client imports an engine', 'src/outbound/planted.ts', '#pki/deps.ts'],
+  ['the http face imports the outbound client', 'src/http/planted.ts', '#outbound/guarded-fetch.ts'],
   ['an engine imports a transport', 'engines/pki/planted.ts', '#http/server.ts'],
   ['an engine imports an engine', 'engines/pki/planted.ts', '#engines/acme/engine.ts'],
   ['an engine imports a room of another', 'engines/database/planted.ts', '#pki/issuer.ts'],
