@@ -51,6 +51,8 @@ export interface AccessRequest {
   readonly sourceAddress: string | null;
   readonly requestId: string;
   readonly approvalId: string | undefined;
+  /** Whether this principal's answer to this very request is kept. Throws `conflict` as `find` of the ledger does. */
+  readonly answered: () => Promise<boolean>;
   readonly now: number;
 }
 
@@ -58,12 +60,17 @@ export interface AccessRequest {
 export interface Authorization {
   readonly grant: Grant;
   readonly changes: readonly Change[];
+  /** Nothing but the kept answer may be given: what would be done again is not authorized. */
+  readonly replayOnly?: true;
 }
+
+/** Whose answer is kept, and to what. */
+export type AnswerOwner = Pick<Grant, 'namespace' | 'principal' | 'operation'>;
 
 /** Answers kept so that a repeat with the same Idempotency-Key does nothing again. Secret fields are never kept. */
 export interface IdempotencyLedger {
   /** The kept answer, or undefined. Throws `conflict` when the key was used for another request. */
-  find(grant: Grant, key: string, input: unknown): Promise<{ output: unknown } | undefined>;
+  find(owner: AnswerOwner, key: string, input: unknown): Promise<{ output: unknown } | undefined>;
   /** The change that keeps an answer; it fails with `conflict` when a concurrent twin came first. */
   keep(grant: Grant, key: string, input: unknown, output: unknown): Change;
 }
@@ -128,8 +135,8 @@ async function walk(deps: DispatchDeps, call: Call, trail: Trail): Promise<Reply
   trail.resource = operation.resource(input);
   const facts = operation.facts?.(input) ?? {};
   trail.purpose = facts.purpose ?? trail.principal.purpose ?? null;
-  const { grant, changes: spent } = await authorizeOrDeny(deps, call, trail, input, facts);
-  return runOrReplay(deps, call, trail, grant, input, spent);
+  const authorization = await authorizeOrDeny(deps, call, trail, input, facts);
+  return runOrReplay(deps, call, trail, authorization, input);
 }
 
 /** An exception inside authorization is a denial, whatever it was: the error path must never mean "allow". */
@@ -154,6 +161,10 @@ async function authorizeOrDeny(
       sourceAddress: call.sourceAddress,
       requestId: call.requestId,
       approvalId: call.approvalId,
+      answered: async () => {
+        const asker = { namespace: principal.namespace, principal, operation: call.operation.id };
+        return (await findAnswer(deps, call, asker, input)) !== undefined;
+      },
       now: trail.now,
     });
   } catch (thrown) {
@@ -169,9 +180,8 @@ async function runOrReplay(
   deps: DispatchDeps,
   call: Call,
   trail: Trail,
-  grant: Grant,
+  { grant, changes: spent, replayOnly }: Authorization,
   input: unknown,
-  spent: readonly Change[],
 ): Promise<Reply> {
   for (let attempt = 1; ; attempt++) {
     const kept = await findAnswer(deps, call, grant, input);
@@ -179,6 +189,7 @@ async function runOrReplay(
       await close(deps, call, trail, [], { replayed: true });
       return { output: kept.output, replayed: true };
     }
+    if (replayOnly) throw answerGone();
     if (call.operation.intend) return runOnce(deps, call, trail, grant, input, spent);
     const outcome = await call.operation.run(grant, input);
     const output = shapeOutput(call.operation, outcome.output);
@@ -234,9 +245,15 @@ function isConflict(thrown: unknown): boolean {
   return thrown instanceof AppError && thrown.code === 'conflict';
 }
 
-function findAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown) {
+function answerGone(): AppError {
+  return new AppError('conflict', 'The answer that was kept for this Idempotency-Key is gone since a moment ago.', {
+    hint: 'Make the request again; it will be a new one.',
+  });
+}
+
+function findAnswer(deps: DispatchDeps, call: Call, owner: AnswerOwner, input: unknown) {
   if (call.idempotencyKey === undefined || call.operation.effect === 'read') return undefined;
-  return deps.idempotency.find(grant, call.idempotencyKey, input);
+  return deps.idempotency.find(owner, call.idempotencyKey, input);
 }
 
 function keepAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {

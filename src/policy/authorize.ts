@@ -59,10 +59,16 @@ async function authorize(judge: Judge, approvals: Approvals, request: AccessRequ
   const verdict = await judge.judge(question);
   if (verdict.outcome === 'allowed') return grantTo(request, verdict.limits, []);
   if (verdict.outcome === 'denied') throw denied(verdict, request.principal, question.request);
+  const approved = () => judge.judge({ ...question, request: { ...question.request, approved: true } });
+  // What somebody approved and was done, is not done again by telling the answer again: nobody is asked for that.
+  if (await request.answered()) {
+    const again = await approved();
+    if (again.outcome === 'allowed') return { ...grantTo(request, again.limits, []), replayOnly: true };
+  }
   if (request.approvalId === undefined) throw await approvals.ask(request, verdict.rule);
   const spent = await approvals.redeem(request, request.approvalId);
-  const approved = await judge.judge({ ...question, request: { ...question.request, approved: true } });
-  if (approved.outcome === 'allowed') return grantTo(request, approved.limits, [spent]);
+  const second = await approved();
+  if (second.outcome === 'allowed') return grantTo(request, second.limits, [spent]);
   throw new AppError('denied', 'The policies changed meanwhile and no longer allow this request, approved or not.');
 }
 

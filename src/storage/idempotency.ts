@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Change, Row } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
-import type { IdempotencyLedger } from '#core/dispatch.ts';
+import type { AnswerOwner, IdempotencyLedger } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
-import type { Grant } from '#core/grant.ts';
 import { canonicalJson } from '#storage/canonical-json.ts';
 import type { IdempotencyKeyRow } from '#storage/core-tables.ts';
 import type { Store } from '#storage/store.ts';
@@ -14,20 +13,20 @@ export const idempotencyLife = 86_400_000;
 /** Keeps answers in the store. Keys are a principal's own: two principals may use the same one. */
 export function createIdempotencyLedger(store: Pick<Store, 'first'>, clock: Clock): IdempotencyLedger {
   /** Keys that `find` saw in an expired row, with its time: `keep` takes the row over. */
-  const expired = new WeakMap<Grant, { key: string; createdAt: number }>();
+  const expired = new WeakMap<AnswerOwner, { key: string; createdAt: number }>();
   return {
-    async find(grant, key, input) {
+    async find(owner, key, input) {
       const row = await store.first<IdempotencyKeyRow>(
         `SELECT operation, input_hash, output, created_at FROM idempotency_keys
          WHERE namespace = ? AND principal_id = ? AND key = ?`,
-        [grant.namespace, grant.principal.id, key],
+        [owner.namespace, owner.principal.id, key],
       );
       if (row === undefined) return undefined;
       if (row.created_at <= clock.now() - idempotencyLife) {
-        expired.set(grant, { key, createdAt: row.created_at });
+        expired.set(owner, { key, createdAt: row.created_at });
         return undefined;
       }
-      if (row.operation !== grant.operation || row.input_hash !== inputHash(input)) throw otherRequest();
+      if (row.operation !== owner.operation || row.input_hash !== inputHash(input)) throw otherRequest();
       return { output: JSON.parse(row.output) as unknown };
     },
     keep(grant, key, input, output) {

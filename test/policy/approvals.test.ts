@@ -48,6 +48,68 @@ test('a request waits for somebody else, then passes exactly once', async (conte
   assert.notEqual(await ask(house, agent), id, 'a new request is a new approval');
 });
 
+describe('with an Idempotency-Key', () => {
+  const key = { idempotencyKey: 'corn-1' };
+  const rowsOf = async (house: House) => (await house.store.all('SELECT id FROM approvals', [])).length;
+  const succeed = async (context: TestContext) => {
+    const { house, agent, boss } = await setUp(context);
+    const id = await ask(house, agent);
+    await approve(house, boss, id);
+    assert.equal(await house.code(agent, 'mill.grind_corn', corn, { ...key, approvalId: id }), 'ok');
+    return { house, agent, boss, id };
+  };
+  const replay = (house: House, token: string, more: object = {}, input: object = corn) =>
+    house.code(token, 'mill.grind_corn', input, { ...key, ...more });
+
+  test('a repeat after success gets the kept answer, and neither asks for an approval nor spends one', async (context) => {
+    const { house, agent, boss, id } = await succeed(context);
+    assert.equal(await replay(house, agent), 'ok');
+    assert.equal(await replay(house, agent, { approvalId: id }), 'ok', 'with the approval that was used');
+    assert.equal(await rowsOf(house), 1, 'nothing new waits for an approval');
+    const next = await ask(house, agent);
+    await approve(house, boss, next);
+    assert.equal(await replay(house, agent, { approvalId: next }), 'ok');
+    assert.equal(await stateOf(house, next), 'approved', 'it is still good for a request of its own');
+  });
+
+  test('another request under the same key, and the same one under another, get nothing by it', async (context) => {
+    const { house, agent } = await succeed(context);
+    assert.equal(await replay(house, agent, {}, { ...corn, ttl: 61 }), 'conflict');
+    assert.equal(await replay(house, agent, { idempotencyKey: 'corn-2' }), 'approval_required');
+    assert.equal(await replay(house, await house.enrol('other', ['careful'])), 'approval_required');
+  });
+
+  test('before the first success, a repeat asks for the same approval', async (context) => {
+    const { house, agent } = await setUp(context);
+    assert.equal(await replay(house, agent), 'approval_required');
+    assert.equal(await replay(house, agent), 'approval_required');
+    assert.equal(await rowsOf(house), 1);
+  });
+
+  test('who may not make the request any more gets no kept answer either', async (context) => {
+    const { house, agent } = await succeed(context);
+    await house.call(house.admin, 'auth.update_principal', { name: 'agent', policies: ['approver'] });
+    assert.equal(await replay(house, agent), 'denied');
+    const narrowed = await succeed(context);
+    const child = await narrowed.house.narrow(narrowed.agent, { resources: ['mill/mills/web-2'] });
+    assert.equal(await replay(narrowed.house, child), 'denied');
+  });
+
+  test('when the answer is gone by the time it is to be given, nothing is done', async (context) => {
+    let kept = 0;
+    const house = await openHouse(context, {
+      breaking: (deps) => ({
+        ...deps,
+        idempotency: { ...deps.idempotency, find: async () => (kept++ === 0 ? { output: {} } : undefined) },
+      }),
+    });
+    await house.allow('careful', ['mill.*'], ['mill/**'], { approval: true });
+    const agent = await house.enrol('agent', ['careful']);
+    assert.equal(await replay(house, agent), 'conflict');
+    assert.equal(house.limits(), undefined, 'the operation has not run');
+  });
+});
+
 test('of many repeats at once, one passes', async (context) => {
   const { house, agent, boss } = await setUp(context);
   const id = await ask(house, agent);
