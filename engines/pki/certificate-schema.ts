@@ -68,7 +68,10 @@ export const issueCertificateOutput = z.strictObject({
   pkcs12: z.string().optional().describe('format pkcs12: PKCS#12 file, base64'),
   not_before: z.string(),
   not_after: z.string(),
-  adjustments: z.array(z.string()).optional().describe('What was made smaller than the default, and why'),
+  adjustments: z
+    .array(z.string())
+    .optional()
+    .describe('What came out smaller than asked for or than the default, and why'),
 });
 export type IssueCertificateOutput = z.output<typeof issueCertificateOutput>;
 

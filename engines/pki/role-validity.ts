@@ -51,11 +51,38 @@ export function judgeValidity(
     });
   }
   const asked = askedEnd(request, start);
-  if (asked === undefined) return { notBefore, notAfter: defaultEnd(role, caps, start, refusals, adjustments) };
   const at = request.notAfter === undefined ? '/ttl' : '/not_after';
+  if (asked === undefined) {
+    const end = defaultEnd(role, caps, start, refusals, adjustments);
+    return { notBefore, notAfter: shortEnd(role, notBefore, start, end, at, adjustments) };
+  }
   if (!(asked > start)) refusals.push(inThePast(asked, start, at));
   for (const cap of caps) if (asked > cap.end) refusals.push(beyond(cap, request, asked, at));
-  return { notBefore, notAfter: asked };
+  return { notBefore, notAfter: shortEnd(role, notBefore, start, asked, at, adjustments) };
+}
+
+/** Milliseconds. The Baseline Requirements call certificates of up to seven days short-lived (§1.6.1). */
+const shortLife = 7 * 86_400_000;
+
+/** Both the first and the last second count (RFC 5280 §4.1.2.5). */
+export function isShort({ notBefore, notAfter }: Validity): boolean {
+  return notAfter - notBefore + 1000 <= shortLife;
+}
+
+/** Whoever asks a role for short lives for seven days from now means a short-lived certificate: what it is backdated by goes. */
+function shortEnd(
+  role: CompiledRole,
+  notBefore: number,
+  start: number,
+  end: number,
+  at: string,
+  adjustments: Adjustment[],
+): number {
+  if (!role.role.short_lived || end > start + shortLife || isShort({ notBefore, notAfter: end })) return end;
+  const latest = notBefore + shortLife - 1000;
+  const message = `The certificate ends at ${time(latest)}, 7d after its notBefore, ${time(notBefore)}: so it counts as short-lived (short_lived of role ${role.role.name}).`;
+  adjustments.push({ rule: 'short_lived', at, message });
+  return latest;
 }
 
 /** Backdated for clocks that are late, but not before the authority itself is valid. */

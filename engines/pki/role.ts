@@ -4,7 +4,7 @@ import { shown } from './identifier/malformed.ts';
 import { constraintAgainstSubject, type NameAttribute } from './identifier/name-constraints.ts';
 import type { CompiledAuthority, CompiledRole } from './role-compile.ts';
 import { type JudgedNames, judgeNames } from './role-names.ts';
-import { judgeValidity, type Validity } from './role-validity.ts';
+import { isShort, judgeValidity, type Validity } from './role-validity.ts';
 import type { Adjustment, CertificateProfile, IssuanceRequest, Refusal, Ruling } from './ruling.ts';
 
 /**
@@ -12,9 +12,6 @@ import type { Adjustment, CertificateProfile, IssuanceRequest, Refusal, Ruling }
  * certificate will hold, or every rule that refuses. REST, MCP, ACME, renewal and the dry run call this and nothing else
  * decides, so there is no second path that could forget a check.
  */
-
-/** Seven days: the life up to which a certificate may go without revocation (Baseline Requirements §1.6.1). */
-const shortLife = 7 * 86_400_000;
 
 /**
  * Decides a request. `role` and `authority` are compiled once and kept; `limits` are the grant's; `now` is in
@@ -47,8 +44,7 @@ function makeProfile(
   judged: JudgedNames,
   validity: Validity,
 ): CertificateProfile {
-  // Both the first and the last second count (RFC 5280 §4.1.2.5).
-  const short = role.role.short_lived && validity.notAfter - validity.notBefore + 1000 <= shortLife;
+  const short = role.role.short_lived && isShort(validity);
   return {
     role: role.role.name,
     authority: role.role.authority,

@@ -82,6 +82,7 @@ export type Rule =
   | 'policy_not_after'
   | 'require_common_name'
   | 'require_csr'
+  | 'short_lived'
   | 'web_pki';
 
 /** One rule that refuses one part of a request. All texts are printable ASCII as far as they come from outside. */

@@ -499,10 +499,38 @@ test('short-lived certificates carry no addresses, up to seven days counting bot
   const none = { crl: false, ocsp: false, caIssuers: false };
   const all = { crl: true, ocsp: true, caIssuers: true };
   assert.deepEqual(urls(7 * 86_400 - 1), none);
-  assert.deepEqual(urls(7 * 86_400), all);
-  assert.deepEqual(urls(7 * 86_400 - 60, { not_before_backdate: '60s' }), all);
+  assert.deepEqual(urls(7 * 86_400), none);
+  assert.deepEqual(urls(7 * 86_400, { not_before_backdate: '60s' }), none);
+  assert.deepEqual(urls(7 * 86_400 + 1), all);
   assert.deepEqual(urls(3600, { short_lived: false }), all);
   assert.deepEqual(urls(3600, { web_pki: true }), { crl: false, ocsp: false, caIssuers: true });
+});
+
+test('a life of seven days is cut to seven days with notBefore and its last second, and that is told', () => {
+  const week = 7 * 86_400;
+  const role = { ...domain, short_lived: true, max_ttl: '30d', default_ttl: '7d' };
+  const asked = [{}, { ttl: week }, { ttl: week - 60 }, { notAfter: start + week * 1000 }];
+  for (const request of asked) {
+    const ruling = decide({ role, request: { ...host, ...request } });
+    assert.ok(ruling.allowed);
+    const { notBefore, notAfter } = ruling.profile;
+    assert.deepEqual(
+      [notBefore, notAfter + 1000],
+      [start - 60_000, start - 60_000 + week * 1000],
+      JSON.stringify(request),
+    );
+    const [adjustment, ...others] = ruling.adjustments;
+    assert.deepEqual([adjustment?.rule, others.length], ['short_lived', 0]);
+    assert.match(adjustment?.message ?? '', /7d/);
+  }
+  for (const ttl of [week - 61, week + 1]) {
+    const ruling = decide({ role, request: { ...host, ttl } });
+    assert.ok(ruling.allowed);
+    assert.equal(ruling.profile.notAfter, start + ttl * 1000);
+    assert.deepEqual(ruling.adjustments, []);
+  }
+  const longRole = decide({ role: { ...role, short_lived: false }, request: { ...host, ttl: week } });
+  assert.ok(longRole.allowed && longRole.profile.notAfter === start + week * 1000);
 });
 
 test('web_pki follows the Baseline Requirements', () => {
