@@ -138,6 +138,11 @@ test('nor does one on PostgreSQL, which takes no NUL and no half characters in t
   assert.deepEqual(faults, []);
 });
 
+/** The path of a route with the values of a sample in it, as `call` takes it. */
+function pathFor(route: string, sample: Input): string {
+  return route.replaceAll(/\{(\w+)\}/g, (_all, field: string) => String(sample[field])).slice(1);
+}
+
 test('what is no request of the operation at all is refused by every operation that takes a body', async (context) => {
   const server = await startChancery(context, { env: settings });
   const view = viewStore(context, server.folder);
@@ -149,10 +154,29 @@ test('what is no request of the operation at all is refused by every operation t
     withBody.flatMap((operation) => bodies.map((body) => ({ operation, body }))),
     async ({ operation, body }) => {
       const sample: Input = sampleFor(operation, ids);
-      const path = operation.http.path.replaceAll(/\{(\w+)\}/g, (_all, field: string) => String(sample[field]));
-      const reply = await server.call(operation.http.method, path.slice(1), body);
+      const path = pathFor(operation.http.path, sample);
+      const reply = await server.call(operation.http.method, path, body);
       assertProblem(reply, `${operation.id} ${body}`, { status: 400, code: 'invalid_request' });
     },
   );
+  assert.deepEqual(view.digest(), before);
+});
+
+test('a field that the operation does not know is refused by every operation that takes a body, and named', async (context) => {
+  const server = await startChancery(context, { env: settings });
+  const view = viewStore(context, server.folder);
+  const { ids } = await furnish(server, 'root', 'tenant');
+  const before = view.digest();
+  const withBody = server.chancery.operations.filter(({ http }) => http.method !== 'GET' && http.method !== 'DELETE');
+  await inParallel(withBody, async (operation) => {
+    const sample: Input = sampleFor(operation, ids);
+    const path = pathFor(operation.http.path, sample);
+    const rest = Object.fromEntries(
+      Object.entries(sample).filter(([field]) => !operation.http.path.includes(`{${field}}`)),
+    );
+    const reply = await server.call(operation.http.method, path, { ...rest, surprise: 1 });
+    assertProblem(reply, operation.id, { status: 400, code: 'invalid_request' });
+    assert.ok(JSON.stringify(reply.body.errors).includes('/surprise'), `${operation.id} ${JSON.stringify(reply.body)}`);
+  });
   assert.deepEqual(view.digest(), before);
 });
