@@ -24,6 +24,8 @@ export interface Config {
   readonly storage: StorageTarget;
   readonly rootKey: RootKeySettings;
   readonly log: { readonly level: Settings['CHANCERY_LOG_LEVEL'] };
+  /** Addresses beside the public ones that others may have the server connect to. */
+  readonly outbound: { readonly allow: readonly string[] };
   /** Calls of one principal, over all transports. */
   readonly principalRate: Rate | null;
 }
@@ -176,6 +178,7 @@ function assemble(settings: Settings, cwd: string): Config {
     storage: storageOf(settings.CHANCERY_STORAGE, data, cwd),
     rootKey: rootKeyOf(settings, data, cwd),
     log: { level: settings.CHANCERY_LOG_LEVEL },
+    outbound: { allow: settings.CHANCERY_OUTBOUND_ALLOW },
     principalRate: settings.CHANCERY_RATE_PRINCIPAL.rate,
   };
 }

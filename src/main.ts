@@ -20,6 +20,7 @@ import { createMetrics, type Metrics } from '#http/metrics.ts';
 import { readMetrics } from '#http/metrics-operation.ts';
 import { createHttpServer, type HttpServer } from '#http/server.ts';
 import { fileTls, type TlsProvider } from '#http/tls.ts';
+import { createGuardedFetch } from '#outbound/guarded-fetch.ts';
 import { createAuthorize } from '#policy/authorize.ts';
 import { createPolicyBook } from '#policy/book.ts';
 import { policyOperations } from '#policy/operations.ts';
@@ -95,7 +96,8 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     observe: metrics.observe,
   });
 
-  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch });
+  const outbound = createGuardedFetch({ allowPrivate: config.outbound.allow, timeoutMs: 4000, maxBytes: 8_388_608 });
+  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch, outbound });
   const seal = createSeal({ store, keyring, clock, columns: pki.sealedColumns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({

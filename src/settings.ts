@@ -66,6 +66,13 @@ export const settingsSchema = z.strictObject({
     example: '10.0.0.0/8, fd00::/8',
     default: '',
   }),
+  CHANCERY_OUTBOUND_ALLOW: setting(ranges(), {
+    about:
+      'Private addresses and CIDR ranges that the server may connect to at the word of others: OCSP responders and CRLs ' +
+      'that certificates name. Public addresses are always allowed, all others never. Separated by commas.',
+    example: '10.20.0.0/16',
+    default: '',
+  }),
   CHANCERY_DATA: setting(path(), {
     about: 'Folder for everything that the server keeps in files. Made on first start, for its owner alone.',
     example: '/var/lib/chancery',

@@ -1,4 +1,5 @@
 import type { Clock } from '#core/clock.ts';
+import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import type { CrlShards } from './crl-shards.ts';
@@ -15,4 +16,6 @@ export interface PkiDeps {
   readonly directory: Directory;
   readonly crlShards: CrlShards;
   readonly signer: Signer;
+  /** For addresses that certificates name. */
+  readonly outbound: GuardedFetch;
 }

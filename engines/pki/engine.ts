@@ -2,6 +2,7 @@ import type { Dispatch } from '#core/dispatch.ts';
 import type { Clock } from '#core/clock.ts';
 import type { Engine } from '#core/engine.ts';
 import { bind } from '#core/operation.ts';
+import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import { createCrlShards } from './crl-shards.ts';
@@ -18,10 +19,12 @@ export interface PkiOptions {
   /** Origin of the public routes, without a slash at the end. */
   readonly baseUrl: string;
   readonly dispatch: Dispatch;
+  /** For the OCSP responders and CRLs of authorities that are not ours. */
+  readonly outbound: GuardedFetch;
 }
 
 /** Certificates from authorities of our own. */
-export function createPki({ store, sealer, clock, baseUrl, dispatch }: PkiOptions): Engine {
+export function createPki({ store, sealer, clock, baseUrl, dispatch, outbound }: PkiOptions): Engine {
   const directory = createDirectory({ store, sealer, baseUrl });
   const signer = createSigner();
   const deps: PkiDeps = {
@@ -32,6 +35,7 @@ export function createPki({ store, sealer, clock, baseUrl, dispatch }: PkiOption
     directory,
     crlShards: createCrlShards({ store, clock, baseUrl }),
     signer,
+    outbound,
   };
   const operations = bind(pkiOperations, deps);
   const publication = createPublication({ store, sealer, clock, directory, dispatch, operations });

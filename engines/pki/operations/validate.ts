@@ -5,6 +5,8 @@ import type { PkiDeps } from '#pki/deps.ts';
 import { type IdentifierKind, kindTitles, parseIdentifier } from '#pki/identifier/identifier.ts';
 import { isHostName } from '#pki/validation/constrained-name.ts';
 import { ownCertificates, ownRevocation } from '#pki/validation/own-authorities.ts';
+import { askOverHttp } from '#pki/validation/ask.ts';
+import type { PolicyInputs } from '#pki/validation/policy-graph.ts';
 import type { PeerName } from '#pki/validation/peer-name.ts';
 import {
   type ValidateCertificateInput,
@@ -50,10 +52,22 @@ export const validateCertificate = defineOperation({
       profile: input.profile,
       revocation: ownRevocation(deps.store, grant.namespace, at),
       checkRevocation: input.check_revocation,
+      ocspResponses: (input.ocsp_responses ?? []).map((text) => Buffer.from(text, 'base64')),
+      askForEvidence: input.fetch_revocation ? askOverHttp(deps.outbound) : undefined,
+      policies: policyInputs(input),
     });
     return { output: view(result), audit: { valid: result.valid } };
   },
 });
+
+function policyInputs(input: ValidateCertificateInput): PolicyInputs {
+  return {
+    initialSet: input.policies,
+    requireExplicit: input.require_explicit_policy,
+    inhibitMapping: input.inhibit_policy_mapping,
+    inhibitAny: input.inhibit_any_policy,
+  };
+}
 
 function readPem(text: string, label: string): Buffer[] {
   return decodePem(text, { label, maxLength: maxCharacters, maxBlocks });

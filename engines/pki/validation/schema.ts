@@ -13,6 +13,11 @@ export const validateCertificateInput = z.strictObject({
   intermediates: pems('Certificates that may stand between it and a trust anchor, PEM, in any order', 100),
   trust_anchors: pems('Certificates to trust, PEM; default: every root of this namespace', 100),
   crls: pems('CRLs of the issuers, PEM: for authorities that are not ours', 50),
+  ocsp_responses: z
+    .array(z.base64().min(4).max(350_000))
+    .max(20)
+    .optional()
+    .describe('OCSP responses, DER in base64, for example stapled ones: for authorities that are not ours'),
   at: z.iso.datetime().optional().describe('Time for which the answer holds (RFC 3339); default: now'),
   dns_name: z.string().min(1).max(253).optional().describe('Host name that the certificate must hold (RFC 9525)'),
   ip_address: z.string().min(2).max(64).optional().describe('IP address that the certificate must hold'),
@@ -30,8 +35,32 @@ export const validateCertificateInput = z.strictObject({
     .enum(revocationModes)
     .default('soft')
     .describe(
-      'From our own records and the given crls. none: not looked at. soft: unknown passes. hard: unknown does not',
+      'From our own records, the given crls and ocsp_responses. none: not looked at. soft: unknown passes. hard: unknown does not',
     ),
+  fetch_revocation: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Where a revocation is unknown, ask the OCSP responders and fetch the CRLs that the certificates name (public addresses only)',
+    ),
+  policies: z
+    .array(z.string().regex(/^[0-2](\.(0|[1-9]\d{0,38})){1,40}$/, 'must be a dotted object identifier'))
+    .min(1)
+    .max(50)
+    .optional()
+    .describe('Certificate policies of which one must hold for the whole path, dotted identifiers; default: any'),
+  require_explicit_policy: z
+    .boolean()
+    .default(false)
+    .describe('The path must be valid for at least one policy (initial-explicit-policy of RFC 5280 §6.1.1)'),
+  inhibit_policy_mapping: z
+    .boolean()
+    .default(false)
+    .describe('No policy may be mapped to another (initial-policy-mapping-inhibit)'),
+  inhibit_any_policy: z
+    .boolean()
+    .default(false)
+    .describe('anyPolicy stands for no policy (initial-any-policy-inhibit)'),
 });
 export type ValidateCertificateInput = z.output<typeof validateCertificateInput>;
 
