@@ -3,12 +3,12 @@
 # Without a tool its tests fail by name, so that a missing peer is never taken for agreement.
 set -euo pipefail
 
-# openssl, gnutls, nss, curl, python: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
+# openssl, gnutls, nss, curl, python, java: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
 # python3-cryptography-vectors: NIST PKITS, OCSP and CRL objects.
-packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib default-jre-headless strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors)
+packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors)
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-  echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} zlint" >&2
+  echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} javac zlint" >&2
   exit 0
 fi
 
@@ -16,6 +16,8 @@ missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
+# Any JDK will do, not only the default one: test/interop/cert-paths.java is compiled as it is run.
+command -v javac >/dev/null || missing+=(default-jdk-headless)
 if [ "${#missing[@]}" -gt 0 ]; then
   # The tests start their own servers on free ports; apt must not start any.
   if [ ! -e /usr/sbin/policy-rc.d ]; then printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d; fi
@@ -28,7 +30,6 @@ if ! command -v zlint >/dev/null; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -q . || true
   for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
     [ -s "$source" ] && sed 's/bookworm-security/trixie-security/g; s/bookworm/trixie/g' "$source" >"$work/$(basename "$source")"
   done
