@@ -315,6 +315,10 @@ export function nearestFields(
 
 const mostTold = 50;
 
+function moreFindings(count: number): string {
+  return count === 1 ? ' There is one more finding.' : ` There are ${count} more findings.`;
+}
+
 /** The `refused` error of a plan that does not allow: every refusal, the advice as hint, and the nearest request. */
 export function refusalError(
   role: CompiledRole,
@@ -322,7 +326,7 @@ export function refusalError(
   csr: string | undefined,
 ): AppError {
   const [first] = plan.refusals;
-  const more = plan.refusals.length > 1 ? ` (and ${plan.refusals.length - 1} more findings)` : '';
+  const more = plan.refusals.length > 1 ? moreFindings(plan.refusals.length - 1) : '';
   const told = plan.refusals.slice(0, mostTold);
   return new AppError('refused', `${first?.message ?? 'The role refuses the request.'}${more}`, {
     hint: plan.advice,

@@ -52,11 +52,17 @@ export function allowedNames(role: CompiledRole, kind: Identifier['kind']): stri
 function allowedDnsNames(role: CompiledRole): string {
   const { allowed_domains, allow_bare_domains: bare, allow_subdomains, allow_wildcards } = role.role;
   const domains = listed(allowed_domains);
-  const them = bare ? 'them' : domains;
+  const them = bare ? (allowed_domains.length === 1 ? 'it' : 'them') : domains;
   const kinds = [
-    ...(bare ? [`the names ${domains}`] : []),
+    ...(bare ? [domains] : []),
     ...(allow_subdomains ? [`names below ${them}`] : []),
     ...(allow_wildcards ? [`wildcards directly below ${allow_subdomains ? 'all of these' : them}`] : []),
   ];
-  return allowed_domains.length === 0 || kinds.length === 0 ? 'no DNS names' : kinds.join(', ');
+  return allowed_domains.length === 0 || kinds.length === 0 ? 'no DNS names' : joined(kinds);
+}
+
+/** `a`, `a and b`, `a, b, and c`: the items may hold commas themselves. */
+function joined(items: readonly string[]): string {
+  if (items.length < 3) return items.join(' and ');
+  return `${items.slice(0, -1).join(', ')}, and ${items.at(-1)}`;
 }

@@ -246,7 +246,7 @@ function isConflict(thrown: unknown): boolean {
 }
 
 function answerGone(): AppError {
-  return new AppError('conflict', 'The answer that was kept for this Idempotency-Key is gone since a moment ago.', {
+  return new AppError('conflict', 'The answer that was kept for this Idempotency-Key has just expired.', {
     hint: 'Make the request again; it will be a new one.',
   });
 }

@@ -1,37 +1,65 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { AppError } from './errors.ts';
 import type { BoundOperation } from './operation.ts';
+import { didYouMean } from './suggest.ts';
 
 /** Validates what came in against the operation's strict schema. Throws `invalid_request` naming every finding. */
 export function parseInput(operation: Pick<BoundOperation, 'id' | 'input'>, raw: unknown): unknown {
   const result = operation.input.safeParse(raw ?? {});
   if (result.success) return result.data;
-  const details = result.error.issues.flatMap(findings);
+  const details = result.error.issues.flatMap((issue, index) => findings(operation, issue, index));
   const first = details[0] ?? { at: '', message: 'not valid' };
-  throw new AppError('invalid_request', `${first.at === '' ? 'The request' : first.at}: ${first.message}.`, {
-    hint: `The schema of ${operation.id} is at /openapi.json and /docs.`,
-    details,
-  });
+  const { at, message } = first;
+  throw new AppError(
+    'invalid_request',
+    `${at === '' ? 'The request' : at}: ${message}${message.endsWith('?') ? '' : '.'}`,
+    {
+      hint: `The schema of ${operation.id} is at /openapi.json and /docs.`,
+      details,
+    },
+  );
 }
 
 /** At most this many findings are told; a hostile body must not make the answer large. */
 const maxFindings = 20;
 const longestMessage = 300;
 
-function findings(issue: z.core.$ZodIssue, index: number): { at: string; message: string }[] {
+function findings(
+  operation: Pick<BoundOperation, 'input'>,
+  issue: z.core.$ZodIssue,
+  index: number,
+): { at: string; message: string }[] {
   if (index >= maxFindings) return [];
   const at = issue.path.map((part) => `/${shown(String(part))}`).join('');
   if (issue.code === 'unrecognized_keys') {
     return issue.keys
       .slice(0, maxFindings)
-      .map((key) => ({ at: `${at}/${shown(key)}`, message: 'there is no field of this name' }));
+      .map((key) => ({ at: `${at}/${shown(key)}`, message: noSuchField(operation, key, issue.path.length) }));
   }
-  // A text that was to be read as a number and is none comes out as NaN, which is nothing that anybody sent.
-  const message = issue.message
-    .replace('expected number, received NaN', 'expected a number')
-    .replace(/^Invalid input: expected (.+), received undefined$/, 'is missing; expected $1');
+  const message = wordings.reduce((text, [zod, ours]) => text.replace(zod, ours), issue.message);
   return [{ at, message: message.slice(0, longestMessage) }];
 }
+
+function noSuchField({ input }: Pick<BoundOperation, 'input'>, key: string, depth: number): string {
+  const known = depth === 0 && input instanceof z.ZodObject ? Object.keys(input.shape) : [];
+  const near = didYouMean(key, known);
+  return `there is no field of this name${near === undefined ? '' : `; ${near}`}`;
+}
+
+/** Zod's sentences, as they are said to people. */
+const wordings: readonly (readonly [zod: RegExp, ours: string])[] = [
+  [/^Invalid input: expected (.+), received undefined$/, 'is missing; expected $1'],
+  // A text that was to be read as a number and is none comes out as NaN, which is nothing that anybody sent.
+  [/^Invalid input: expected number, received NaN$/, 'expected a number'],
+  [/^Invalid input: (expected .+)$/, '$1'],
+  [/^Invalid option: expected one of (.+)$/, 'must be one of $1'],
+  [/^Too small: expected \w+ to be >=(\S+)$/, 'must be at least $1'],
+  [/^Too big: expected \w+ to be <=(\S+)$/, 'must be at most $1'],
+  [/^Too small: expected \w+ to be >(\S+)$/, 'must be more than $1'],
+  [/^Too big: expected \w+ to be <(\S+)$/, 'must be less than $1'],
+  [/^Too small: expected \w+ to have >=(\d+) (\w+)$/, 'must have at least $1 $2'],
+  [/^Too big: expected \w+ to have <=(\d+) (\w+)$/, 'must have at most $1 $2'],
+];
 
 const longestName = 64;
 

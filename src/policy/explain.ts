@@ -68,7 +68,7 @@ function explainDenial(denial: Denial, subject: Subject, request: PolicyRequest)
     );
   }
   return plain(
-    `The background job ${subject.name} may not do ${what}.`,
+    `The background job ${subject.name} may not call ${what}.`,
     'What each job may do is part of the program.',
   );
 }
@@ -79,11 +79,11 @@ function plain(message: string, hint: string): Explanation {
 
 function explainNarrowing({ operations, resources }: Narrowing, what: string): Explanation {
   return {
-    message: `The token is narrowed, and ${what} is not in what is left.`,
+    message: `The token is narrowed, and may not call ${what}.`,
     hint: 'Use a token that was narrowed less, or the key that it came from.',
     findings: [
-      { at: 'token/operations', message: `left are ${list(operations)}` },
-      { at: 'token/resources', message: `left are ${list(resources)}` },
+      { at: 'token/operations', message: `it may call ${list(operations)}` },
+      { at: 'token/resources', message: `on ${list(resources)}` },
     ],
     rule: undefined,
   };
@@ -132,7 +132,7 @@ function explainNoRule(
   request: PolicyRequest,
   what: string,
 ): Explanation {
-  const message = `No rule allows ${subject.name} ${what}.`;
+  const message = `No rule allows ${subject.name} to call ${what}.`;
   const nearest = findNearest(policies, request);
   if (nearest === undefined) {
     const held =

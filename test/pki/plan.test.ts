@@ -171,7 +171,7 @@ test('the error tells every finding, the advice and the nearest request, and fit
   assert.equal(error.code, 'refused');
   assert.equal(
     error.message,
-    'DNS name "evil.com" is not covered by allowed_domains of role web; role web allows the names example.com, names below them. (and 1 more findings)',
+    'DNS name "evil.com" is not covered by allowed_domains of role web; role web allows example.com and names below it. There is one more finding.',
   );
   assert.deepEqual(
     error.details.map(({ at }) => at),

@@ -31,7 +31,7 @@ describe('a denial names the nearest rule, what it lacks, and a request that pas
     const house = await openHouse(context);
     const key = await withRules(house, [elsewhere, { ...web, conditions: { max_ttl: '1h' } }]);
     const refusal = await house.refusal(key, 'mill.grind_corn', { mill: 'web-1', ttl: 7200 });
-    assert.equal(refusal.message, 'No rule allows agent mill.grind_corn on mill/mills/web-1.');
+    assert.equal(refusal.message, 'No rule allows agent to call mill.grind_corn on mill/mills/web-1.');
     assert.equal(refusal.hint, 'Rule 2 of policy subject would allow it with a ttl of at most 1h.');
     assert.deepEqual(refusal.details, [
       { at: 'policies/subject/rules/2/conditions/max_ttl', message: '2h is asked for and at most 1h is allowed' },
