@@ -16,8 +16,11 @@ export const crlShardCapacity = 12_000;
 const blockSize = 1000;
 
 export interface CrlShards {
-  /** The shard for one more certificate of the issuer. */
-  next(issuerId: string): Promise<number>;
+  /**
+   * The shard for one more certificate of the issuer. Once in a thousand calls this writes to the store, and
+   * `beforeWriting` is called first: it throws when the request should leave nothing behind.
+   */
+  next(issuerId: string, beforeWriting?: () => void): Promise<number>;
 }
 
 interface Block {
@@ -41,13 +44,14 @@ export function createCrlShards(parts: ShardParts): CrlShards {
     return pending;
   };
   return {
-    async next(issuerId) {
+    async next(issuerId, beforeWriting) {
       for (;;) {
         const block = blocks.get(issuerId);
         if (block && block.left > 0) {
           block.left--;
           return block.shard;
         }
+        beforeWriting?.();
         const fresh = await reserveOnce(issuerId);
         if (blocks.get(issuerId) !== fresh) blocks.set(issuerId, fresh);
         if (fresh.left === 0) blocks.delete(issuerId);

@@ -3,7 +3,12 @@ import { DerError } from '#pki/asn1/der-error.ts';
 import type { GeneralName } from '#pki/x509/general-name.ts';
 import { attributeValues } from '#pki/x509/name.ts';
 import { decodeOnePem } from '#pki/x509/pem.ts';
-import { type CertificateRequest, decodeRequest } from '#pki/x509/request.ts';
+import {
+  type CertificateRequest,
+  decodeRequest,
+  decodeUnprovenRequest,
+  type UnprovenRequest,
+} from '#pki/x509/request.ts';
 import { spkiSha256 } from '#pki/x509/spki.ts';
 import type { PlanCertificateInput } from './certificate-schema.ts';
 import type { CsrRequest, IssuanceRequest } from './ruling.ts';
@@ -11,18 +16,19 @@ import type { CsrRequest, IssuanceRequest } from './ruling.ts';
 /** What is asked, from parameters and CSR together, in the form that the rules judge. */
 export interface AskedCertificate {
   readonly request: IssuanceRequest;
-  readonly csr: CertificateRequest | undefined;
+  /** Its proof is left to whoever goes on with it: `proveRequest` here, or the signing thread. */
+  readonly csr: UnprovenRequest | undefined;
 }
 
 const maxCsrCharacters = 65_536;
 
-/** Throws `invalid_request` for a CSR that is malformed or not signed with its key, `refused` for a weak key. */
+/** Throws `invalid_request` for a CSR that is malformed, `refused` for a weak key. */
 export function readAsked(input: PlanCertificateInput, blockedKeys: ReadonlySet<string>): AskedCertificate {
   if (input.csr !== undefined && input.key_type !== undefined)
     throw new AppError('invalid_request', 'csr and key_type are given together, but the key comes with the CSR.', {
       hint: 'Leave key_type out, or leave csr out to have a key made.',
     });
-  const csr = input.csr === undefined ? undefined : readRequest(input.csr);
+  const csr = input.csr === undefined ? undefined : readPem(input.csr, decodeUnprovenRequest);
   return {
     csr,
     request: {
@@ -39,11 +45,15 @@ export function readAsked(input: PlanCertificateInput, blockedKeys: ReadonlySet<
   };
 }
 
-/** Reads a PEM CSR. Throws `invalid_request` with what is wrong and where. */
+/** Reads a PEM CSR and verifies its signature. Throws `invalid_request` with what is wrong and where. */
 export function readRequest(pem: string): CertificateRequest {
+  return readPem(pem, decodeRequest);
+}
+
+function readPem<Request>(pem: string, decode: (der: Buffer) => Request): Request {
   const der = decodeOnePem(pem, 'CERTIFICATE REQUEST', maxCsrCharacters);
   try {
-    return decodeRequest(der);
+    return decode(der);
   } catch (error) {
     if (!(error instanceof DerError)) throw error;
     throw new AppError('invalid_request', `The CSR is not valid: ${error.message}.`, {
@@ -53,7 +63,7 @@ export function readRequest(pem: string): CertificateRequest {
   }
 }
 
-function askedByRequest(csr: CertificateRequest, blockedKeys: ReadonlySet<string>): CsrRequest {
+function askedByRequest(csr: UnprovenRequest, blockedKeys: ReadonlySet<string>): CsrRequest {
   const { key } = csr;
   return {
     dns: valuesOf(csr.names, 'dns'),
@@ -79,7 +89,7 @@ function unsupportedName(name: GeneralName): string[] {
   return [name.kind === 'other' ? `otherName ${name.typeId}` : name.kind];
 }
 
-function weaknessOf({ key, keyFaults }: CertificateRequest, blockedKeys: ReadonlySet<string>): string | undefined {
+function weaknessOf({ key, keyFaults }: UnprovenRequest, blockedKeys: ReadonlySet<string>): string | undefined {
   if (blockedKeys.size > 0 && blockedKeys.has(spkiSha256(key.spki)))
     return 'was reported as compromised and is blocked';
   return keyFaults.some(({ code }) => code === 'rsa_exponent') ? 'has an exponent other than 65537' : undefined;

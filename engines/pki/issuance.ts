@@ -42,14 +42,19 @@ export interface LeafOrder {
   readonly spkiSha256: string;
   /** Subject key identifier. */
   readonly keyId: Buffer;
+  /** The CSR that the key came in, DER, proved before anything is signed; undefined: the key was made here. */
+  readonly csr: Buffer | undefined;
 }
 
-/** Throws `refused` when the linter faults the certificate. */
+/**
+ * Throws `invalid_request` when the CSR is not signed with its key, `refused` when that key is none or the linter faults
+ * the certificate.
+ */
 export async function issueLeaf(signer: Pick<Signer, 'sign'>, order: LeafOrder, grant: Grant): Promise<IssuedLeaf> {
   const serialNumber = randomSerial();
   const subject = subjectOf(order.profile);
   const tbs = prepare(order, serialNumber, subject.der);
-  const certificate = await signer.sign(order.issuer, { tbs, kind: 'leaf', webPki: order.webPki });
+  const certificate = await signer.sign(order.issuer, { tbs, kind: 'leaf', webPki: order.webPki, csr: order.csr });
   return { certificate, serialNumber, changes: recordLeaf(order, grant, serialNumber, subject.text, certificate) };
 }
 

@@ -3,10 +3,12 @@ import { AppError } from '#core/errors.ts';
 import { lintCertificate, type LintKind } from '#pki/lint/certificate.ts';
 import { type KeyType, sign, signatureAlgorithmOf, verify } from '#pki/x509/algorithm.ts';
 import { assembleCertificate, decodeCertificate } from '#pki/x509/certificate.ts';
+import { parseRequest, proveRequest } from '#pki/x509/request.ts';
 
 /**
- * The one way from prepared bytes to a signature: lint → sign → compare → verify. A certificate that our own linter
- * faults is never signed, and what is returned is proved to hold exactly the bytes that were linted.
+ * The one way from prepared bytes to a signature: prove → lint → sign → compare → verify. A certificate for a key that
+ * the CSR does not prove, or that our own linter faults, is never signed, and what is returned is proved to hold exactly
+ * the bytes that were linted.
  *
  * The linter reads the TBSCertificate itself, with the strict reader and without the fields it was made from. It never
  * looks at a signature, so a throw-away one (as Boulder makes for zlint) would only be skipped over.
@@ -21,10 +23,16 @@ export interface Prepared {
   readonly tbs: Buffer;
   readonly kind: LintKind;
   readonly webPki: boolean;
+  /** The CSR of the key that is certified, DER; undefined: the key is our own, or proved already. */
+  readonly csr?: Buffer | undefined;
 }
 
-/** Returns the certificate, DER. Throws `refused` with the linter's findings; anything else it throws is a fault of ours. */
+/**
+ * Returns the certificate, DER. Throws `invalid_request` when the CSR is not signed with its key, `refused` when that
+ * key is none or with the linter's findings; anything else it throws is a fault of ours.
+ */
 export function signPrepared(prepared: Prepared, key: SigningKey): Buffer {
+  const proven = prepared.csr && proveKey(prepared.csr);
   refuseFaulty(prepared);
   const signature = sign(key.privateKey, key.keyType, prepared.tbs);
   const der = assembleCertificate(prepared.tbs, signatureAlgorithmOf(key.keyType), signature);
@@ -33,9 +41,17 @@ export function signPrepared(prepared: Prepared, key: SigningKey): Buffer {
   // RFC 5280 §4.1.1.2: both must be the same.
   if (!certificate.tbsSignature.der.equals(certificate.signatureAlgorithm.der))
     throw new Error('the certificate names another signature algorithm than it is signed by');
+  if (proven && !certificate.spki.equals(proven)) throw new Error('the key of the certificate is not that of the CSR');
   if (!verify(key.publicKey, certificate.signatureAlgorithm, certificate.tbs, certificate.signature))
     throw new Error('the signature just made does not verify: the key or the machine is faulty');
   return der;
+}
+
+/** The SubjectPublicKeyInfo of a CSR that is signed with it, DER. */
+function proveKey(csr: Buffer): Buffer {
+  const request = parseRequest(csr);
+  proveRequest(request);
+  return request.key.spki;
 }
 
 function refuseFaulty({ tbs, kind, webPki }: Prepared): void {

@@ -23,6 +23,7 @@ import { nearestFields, planIssuance, refusalError, type Plan } from '#pki/plan.
 import { decideProfile } from '#pki/role.ts';
 import type { CompiledRole } from '#pki/role-compile.ts';
 import type { CertificateProfile } from '#pki/ruling.ts';
+import { proveRequest } from '#pki/x509/request.ts';
 import { decodeSpki, keyIdentifierOf, type PublicKeyInfo, spkiSha256 } from '#pki/x509/spki.ts';
 
 /** Issuing certificates, and the same without issuing. */
@@ -51,7 +52,10 @@ export const issueCertificate = defineOperation({
     const situation = await look(deps, grant, input);
     const { role, authority, asked } = situation;
     const ruling = decideProfile(role, asked.request, compileFacts(authority), grant.limits, grant.now);
-    if (!ruling.allowed) throw refusal(situation, grant, input);
+    if (!ruling.allowed) {
+      proveAsked(asked);
+      throw refusal(situation, grant, input);
+    }
     return issue(
       deps,
       grant,
@@ -74,6 +78,11 @@ async function look(deps: PkiDeps, grant: Grant, input: PlanCertificateInput): P
   const authority = await deps.directory.requireAuthority(grant.namespace, role.role.authority);
   const asked = readAsked(input, await deps.directory.blockedKeys(grant.namespace));
   return { role, authority, asked };
+}
+
+/** Where nothing is signed, the proof of possession is verified here. Throws `invalid_request`. */
+function proveAsked({ csr }: AskedCertificate): void {
+  if (csr) proveRequest(csr);
 }
 
 function refusal({ role, authority, asked }: Situation, grant: Grant, input: PlanCertificateInput): AppError {
@@ -112,7 +121,7 @@ async function issue(
   const issuer = requireCertified(authority.active, authority.row.name);
   const made = asked.csr ? undefined : await deps.signer.makeKey(profile.keyType);
   const key: PublicKeyInfo = asked.csr?.key ?? decodeSpki((made as NonNullable<typeof made>).spki);
-  const crlShard = profile.urls.crl ? await deps.crlShards.next(issuer.row.id) : -1;
+  const crlShard = profile.urls.crl ? await deps.crlShards.next(issuer.row.id, () => proveAsked(asked)) : -1;
   const order = {
     profile,
     issuer,
@@ -122,6 +131,7 @@ async function issue(
     spki: key.spki,
     spkiSha256: spkiSha256(key.spki),
     keyId: keyIdentifierOf(key),
+    csr: asked.csr?.der,
   };
   const issued = await issueLeaf(deps.signer, order, grant);
   const output: IssueCertificateOutput = {
@@ -152,6 +162,7 @@ export const planCertificate = defineOperation({
   facts,
   async run(grant, input, deps: PkiDeps) {
     const { role, authority, asked } = await look(deps, grant, input);
+    proveAsked(asked);
     const plan = planIssuance(role, asked.request, compileFacts(authority), grant.limits, grant.now);
     return { output: viewPlan(role, plan, input) };
   },

@@ -13,7 +13,7 @@ import { createThread, type SigningThread } from './signing-thread.ts';
  * that a slow key (RSA-4096: 3 ms a signature) never holds up anybody else's request.
  */
 export interface Signer {
-  /** Lints, signs, verifies; see signing.ts. Rejects with `refused`, or `unavailable` when a thread died. */
+  /** Proves, lints, signs, verifies; see signing.ts. Rejects as `signPrepared` throws, or `unavailable` when a thread died. */
   sign(issuer: CertifiedIssuer, prepared: Prepared): Promise<Buffer>;
   makeKey(keyType: KeyType): Promise<KeyBytes>;
   close(): Promise<void>;

@@ -30,9 +30,13 @@ interface Waiting<Value> {
   readonly reject: (error: unknown) => void;
 }
 
-interface Job extends SignJob {
+interface Job {
+  readonly header: SignJob;
   readonly tbs: Buffer;
+  readonly csr: Buffer;
 }
+
+const noCsr = Buffer.alloc(0);
 
 /** What belongs to one life of the worker; a new life begins with an empty one. */
 interface Life {
@@ -61,15 +65,15 @@ export function createThread(): SigningThread {
     while (queue.length > 0) {
       const jobs = queue.slice(0, maxJobsInMessage);
       queue = queue.slice(maxJobsInMessage);
-      const bytes = pack(jobs.map((job) => job.tbs));
-      send(worker, { type: 'sign', jobs: jobs.map(({ tbs: _tbs, ...job }) => job), bytes }, [bytes.buffer]);
+      const bytes = pack(jobs.flatMap(({ tbs, csr }) => [tbs, csr]));
+      send(worker, { type: 'sign', jobs: jobs.map(({ header }) => header), bytes }, [bytes.buffer]);
     }
   };
   return {
     get pending() {
       return life?.signing.size ?? 0;
     },
-    sign(keyId, key, { tbs, kind, webPki }) {
+    sign(keyId, key, { tbs, kind, webPki, csr = noCsr }) {
       const { worker, knownKeys, signing } = alive();
       if (!knownKeys.has(keyId)) {
         send(worker, { type: 'key', id: keyId, ...key });
@@ -77,7 +81,8 @@ export function createThread(): SigningThread {
       }
       const id = nextId++;
       if (queue.length === 0) setImmediate(flush);
-      queue.push({ id, keyId, kind, webPki, length: tbs.length, tbs });
+      const header = { id, keyId, kind, webPki, length: tbs.length, csrLength: csr.length };
+      queue.push({ header, tbs, csr });
       return new Promise((resolve, reject) => signing.set(id, { resolve, reject }));
     },
     makeKeys(count) {
@@ -133,8 +138,8 @@ function settleSigned({ signing }: Life, { results, bytes }: SignedMessage): voi
 
 function errorOf(result: Exclude<SignResult, { length: number }>): Error {
   if ('fault' in result) return new Error(result.fault);
-  const { message, hint, details } = result.refused;
-  return new AppError('refused', message, { details, ...(hint === undefined ? {} : { hint }) });
+  const { code, message, hint, details } = result.refused;
+  return new AppError(code, message, { details, ...(hint === undefined ? {} : { hint }) });
 }
 
 function settleKeys({ making }: Life, { lengths, bytes }: KeysMessage): void {

@@ -12,7 +12,10 @@ import {
   unpack,
 } from './wire.ts';
 
-/** A signing thread: lints, signs and verifies what it is given, and makes keys. It keeps nothing but the issuers' keys. */
+/**
+ * A signing thread: proves, lints, signs and verifies what it is given, and makes keys. It keeps nothing but the issuers'
+ * keys.
+ */
 
 if (parentPort === null) throw new Error('this file runs as a worker thread');
 const port = parentPort;
@@ -37,16 +40,17 @@ function post(message: FromThread): void {
 
 function sign({ jobs, bytes }: SignMessage): FromThread {
   const certificates: Buffer[] = [];
-  const prepared = unpack(
+  const parts = unpack(
     bytes,
-    jobs.map((job) => job.length),
+    jobs.flatMap((job) => [job.length, job.csrLength]),
   );
   const results = jobs.map((job, index): SignResult => {
     try {
       const key = keys.get(job.keyId);
-      const tbs = prepared[index];
+      const tbs = parts[2 * index];
+      const csr = job.csrLength === 0 ? undefined : parts[2 * index + 1];
       if (key === undefined || tbs === undefined) throw new Error('the signing thread does not know the key of a job');
-      const certificate = signPrepared({ tbs, kind: job.kind, webPki: job.webPki }, key);
+      const certificate = signPrepared({ tbs, csr, kind: job.kind, webPki: job.webPki }, key);
       certificates.push(certificate);
       return { id: job.id, length: certificate.length };
     } catch (error) {
@@ -57,8 +61,8 @@ function sign({ jobs, bytes }: SignMessage): FromThread {
 }
 
 function explain(error: unknown) {
-  if (error instanceof AppError && error.code === 'refused')
-    return { refused: { message: error.message, hint: error.hint, details: error.details } };
+  if (error instanceof AppError && (error.code === 'refused' || error.code === 'invalid_request'))
+    return { refused: { code: error.code, message: error.message, hint: error.hint, details: error.details } };
   return { fault: error instanceof Error ? error.message : String(error) };
 }
 

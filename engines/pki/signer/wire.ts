@@ -20,7 +20,7 @@ export interface KeyMessage {
 export interface SignMessage {
   readonly type: 'sign';
   readonly jobs: readonly SignJob[];
-  /** Every TBSCertificate, one after the other. */
+  /** Of every job its TBSCertificate, then its CSR, one after the other. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
@@ -31,6 +31,8 @@ export interface SignJob {
   readonly webPki: boolean;
   /** Octets of its TBSCertificate. */
   readonly length: number;
+  /** Octets of its CSR; 0: there is none. */
+  readonly csrLength: number;
 }
 
 /** Asks for P-256 keys. */
@@ -53,6 +55,7 @@ export type SignResult =
   | {
       readonly id: number;
       readonly refused: {
+        readonly code: 'refused' | 'invalid_request';
         readonly message: string;
         readonly hint: string | undefined;
         readonly details: readonly ErrorDetail[];

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { AppError } from '#core/errors.ts';
+import { DerError } from '#pki/asn1/der-error.ts';
 import { type DerReader, readDer } from '#pki/asn1/reader.ts';
 import { contextConstructed } from '#pki/asn1/tag.ts';
 import { bitString, element, integer, oid, sequence, setOf } from '#pki/asn1/writer.ts';
@@ -16,24 +17,36 @@ import { encodeExtension, type Extensions, extensionValue, readExtensions } from
 import type { GeneralName, GeneralNameInput } from './general-name.ts';
 import { type Name, readName } from './name.ts';
 import { oidName, oids } from './oid.ts';
-import { type PublicKeyInfo, readSpki } from './spki.ts';
-import { checkPublicKey, type KeyFault } from './weak-key.ts';
+import { importPublicKey, type PublicKeyInfo, readSpki } from './spki.ts';
+import { inspectPublicKey, isGrave, type KeyFault } from './weak-key.ts';
 
 /** Largest request that is read. */
 export const maxRequestBytes = 65_536;
 
-/** A certification request (PKCS#10, RFC 2986) whose signature proves possession of its key. */
-export interface CertificateRequest {
+/** A certification request (PKCS#10, RFC 2986) as it stands. Whoever sent it need not have its key. */
+export interface ParsedRequest {
+  /** The whole request. */
+  readonly der: Buffer;
   readonly subject: Name;
   readonly key: PublicKeyInfo;
-  /** The key of `key`, imported. */
-  readonly publicKey: KeyObject;
   /** The subjectAltName that is asked for, as it stands; empty when there is none. */
   readonly names: readonly GeneralName[];
   /** Names of the other extensions that are asked for (`oids` names, or dotted). They are never copied. */
   readonly otherExtensions: readonly string[];
+  /** The proof of possession: a signature over `info`, yet to be verified. */
+  readonly proof: Pick<RequestParts, 'info' | 'signatureAlgorithm' | 'signature'>;
+}
+
+/** A request whose key may be certified, if the proof holds. */
+export interface UnprovenRequest extends ParsedRequest {
   /** Faults of the key that a caller may tolerate: only ever `rsa_exponent`. All others are thrown. */
   readonly keyFaults: readonly KeyFault[];
+}
+
+/** A request whose signature proves possession of its key. */
+export interface CertificateRequest extends UnprovenRequest {
+  /** The key of `key`, imported. */
+  readonly publicKey: KeyObject;
 }
 
 interface RequestParts {
@@ -51,23 +64,43 @@ interface RequestParts {
  * certified, `AppError('invalid_request')` when it is not signed with its own key.
  */
 export function decodeRequest(der: Uint8Array): CertificateRequest {
-  const parts = readDer(der, maxRequestBytes, (reader) => {
+  const request = decodeUnprovenRequest(der);
+  return { ...request, publicKey: proveRequest(request) };
+}
+
+/** As `decodeRequest`, but leaves the proof to `proveRequest`: it is by far the dearest step, and may run elsewhere. */
+export function decodeUnprovenRequest(der: Uint8Array): UnprovenRequest {
+  const request = parseRequest(der);
+  const faults = inspectPublicKey(request.key);
+  if (faults.some(isGrave)) throw refusedKey(faults);
+  return { ...request, keyFaults: faults };
+}
+
+/** Reads a request, and judges neither its key nor its signature. Throws `DerError` as `decodeRequest` does. */
+export function parseRequest(der: Uint8Array): ParsedRequest {
+  const { extensions, subject, key, ...proof } = readDer(der, maxRequestBytes, (reader) => {
     const request = reader.readSequence(readParts);
     refuseUnknownAlgorithm(reader, request.signatureAlgorithm);
     return request;
   });
-  const { key, extensions } = parts;
-  const names = extensionValue(extensions, 'subject_alt_name') ?? [];
-  const { publicKey, tolerable } = acceptKey(key);
-  if (!verify(publicKey, parts.signatureAlgorithm, parts.info, parts.signature)) throw notProven();
   return {
-    subject: parts.subject,
+    der: Buffer.from(der.buffer, der.byteOffset, der.byteLength),
+    subject,
     key,
-    publicKey,
-    names,
+    names: extensionValue(extensions, 'subject_alt_name') ?? [],
     otherExtensions: otherExtensions(extensions),
-    keyFaults: tolerable,
+    proof,
   };
+}
+
+/**
+ * Verifies that the request is signed with the key in it (RFC 2986 §3), and returns that key. Throws
+ * `AppError('refused')` when the key is none, `AppError('invalid_request')` when the signature does not verify.
+ */
+export function proveRequest({ key, proof }: Pick<ParsedRequest, 'key' | 'proof'>): KeyObject {
+  const publicKey = importKey(key);
+  if (!verify(publicKey, proof.signatureAlgorithm, proof.info, proof.signature)) throw notProven();
+  return publicKey;
 }
 
 function notProven(): AppError {
@@ -125,15 +158,20 @@ function refuseUnknownAlgorithm(reader: DerReader, algorithm: AlgorithmIdentifie
   if (described.weak) reader.fail(`the signature algorithm ${described.name} is too weak to prove anything`, 0);
 }
 
-function acceptKey(key: PublicKeyInfo): { publicKey: KeyObject; tolerable: readonly KeyFault[] } {
-  const { faults, publicKey } = checkPublicKey(key);
-  const grave = faults.find((fault) => fault.code !== 'rsa_exponent');
-  if (grave !== undefined || publicKey === undefined)
-    throw new AppError('refused', grave?.message ?? 'The key of the request cannot be used.', {
-      hint: 'Make a new key: P-256, P-384, P-521, Ed25519, RSA of 2048 to 4096 bits, or ML-DSA.',
-      details: faults.map(({ code, message }) => ({ at: code, message })),
-    });
-  return { publicKey, tolerable: faults };
+function importKey(key: PublicKeyInfo): KeyObject {
+  try {
+    return importPublicKey(key);
+  } catch (thrown) {
+    if (!(thrown instanceof DerError)) throw thrown;
+    throw refusedKey([{ code: 'invalid_key', message: `The key is refused: ${thrown.reason}.` }]);
+  }
+}
+
+function refusedKey(faults: readonly KeyFault[]): AppError {
+  return new AppError('refused', faults.find(isGrave)?.message ?? 'The key of the request cannot be used.', {
+    hint: 'Make a new key: P-256, P-384, P-521, Ed25519, RSA of 2048 to 4096 bits, or ML-DSA.',
+    details: faults.map(({ code, message }) => ({ at: code, message })),
+  });
 }
 
 function otherExtensions(extensions: Extensions): string[] {

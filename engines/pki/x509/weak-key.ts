@@ -43,49 +43,56 @@ export interface CheckedKey {
  * pass; no other fault should be. Never throws.
  */
 export function checkPublicKey(info: PublicKeyInfo): CheckedKey {
-  if (info.rsa !== undefined) return checkRsa(info, info.rsa);
-  if (info.algorithm === 'ec' && info.keyType === undefined)
-    return refused('curve_not_allowed', `The curve ${info.curve} is not allowed; use P-256, P-384 or P-521.`);
-  if (info.keyType === undefined)
-    return refused('unknown_algorithm', `Keys of the algorithm ${oidName(info.algorithmOid)} are not certified.`);
-  if (info.algorithm === 'ed25519' && isSmallOrder(info.keyBits))
-    return refused('ed25519_small_order', 'The Ed25519 key is a point of small order, under which anyone can sign.');
-  return imported(info, []);
-}
-
-function refused(code: KeyFaultCode, message: string): CheckedKey {
-  return { faults: [{ code, message }], publicKey: undefined };
-}
-
-function imported(info: PublicKeyInfo, faults: KeyFault[]): CheckedKey {
+  const faults = inspectPublicKey(info);
+  if (faults.some(isGrave)) return { faults, publicKey: undefined };
   try {
     return { faults, publicKey: importPublicKey(info) };
   } catch (thrown) {
     const reason = thrown instanceof DerError ? thrown.reason : 'the public key cannot be used';
-    return refused('invalid_key', `The key is refused: ${reason}.`);
+    return { faults: fault('invalid_key', `The key is refused: ${reason}.`), publicKey: undefined };
   }
 }
 
-function checkRsa(info: PublicKeyInfo, rsa: RsaPublicKey): CheckedKey {
+/** True for everything that no caller may let pass. */
+export function isGrave({ code }: KeyFault): boolean {
+  return code !== 'rsa_exponent';
+}
+
+/** The faults that show without importing the key; whether an EC point is on its curve, only the import says. */
+export function inspectPublicKey(info: PublicKeyInfo): readonly KeyFault[] {
+  if (info.rsa !== undefined) return inspectRsa(info, info.rsa);
+  if (info.algorithm === 'ec' && info.keyType === undefined)
+    return fault('curve_not_allowed', `The curve ${info.curve} is not allowed; use P-256, P-384 or P-521.`);
+  if (info.keyType === undefined)
+    return fault('unknown_algorithm', `Keys of the algorithm ${oidName(info.algorithmOid)} are not certified.`);
+  if (info.algorithm === 'ed25519' && isSmallOrder(info.keyBits))
+    return fault('ed25519_small_order', 'The Ed25519 key is a point of small order, under which anyone can sign.');
+  return [];
+}
+
+function fault(code: KeyFaultCode, message: string): KeyFault[] {
+  return [{ code, message }];
+}
+
+function inspectRsa(info: PublicKeyInfo, rsa: RsaPublicKey): readonly KeyFault[] {
   if (info.algorithm === 'rsa-pss')
-    return refused('unknown_algorithm', 'RSA keys bound to PSS are not certified; use an rsaEncryption key.');
+    return fault('unknown_algorithm', 'RSA keys bound to PSS are not certified; use an rsaEncryption key.');
   if (info.bits < minModulusBits || info.bits > maxModulusBits || info.bits % 8 !== 0)
-    return refused(
+    return fault(
       'rsa_size',
       `The RSA modulus has ${info.bits} bits; ${minModulusBits} to ${maxModulusBits} in whole octets are allowed.`,
     );
   if (!isOddAboveOne(rsa.exponent) || rsa.exponent.length > maxExponentOctets)
-    return refused('rsa_exponent_invalid', 'The RSA public exponent is even, 1, or above 64 bits; use 65537.');
+    return fault('rsa_exponent_invalid', 'The RSA public exponent is even, 1, or above 64 bits; use 65537.');
   const modulus = BigInt(`0x${rsa.modulus.toString('hex')}`);
-  if (modulus % 2n === 0n) return refused('rsa_modulus_even', 'The RSA modulus is even.');
+  if (modulus % 2n === 0n) return fault('rsa_modulus_even', 'The RSA modulus is even.');
   const factor = smallFactor(modulus);
-  if (factor !== undefined) return refused('rsa_small_factor', `The RSA modulus has the small prime factor ${factor}.`);
+  if (factor !== undefined) return fault('rsa_small_factor', `The RSA modulus has the small prime factor ${factor}.`);
   if (hasRocaFingerprint(modulus))
-    return refused('rsa_roca', 'The RSA modulus was made by a generator that is broken (ROCA, CVE-2017-15361).');
+    return fault('rsa_roca', 'The RSA modulus was made by a generator that is broken (ROCA, CVE-2017-15361).');
   if (hasClosePrimes(modulus))
-    return refused('rsa_close_primes', 'The RSA modulus has prime factors so close that Fermat finds them.');
-  const isUsual = isF4(rsa.exponent);
-  return imported(info, isUsual ? [] : [{ code: 'rsa_exponent', message: 'The RSA public exponent is not 65537.' }]);
+    return fault('rsa_close_primes', 'The RSA modulus has prime factors so close that Fermat finds them.');
+  return isF4(rsa.exponent) ? [] : fault('rsa_exponent', 'The RSA public exponent is not 65537.');
 }
 
 function isOddAboveOne(exponent: Uint8Array): boolean {
