@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { openAudit } from '#audit/audit.ts';
 import { auditLinker } from '#audit/chain.ts';
 import { createAuthenticate } from '#auth/authenticate.ts';
@@ -34,7 +34,9 @@ import type { Store } from '#storage/store.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { startJobs } from './jobs.ts';
 import { jobScopes } from './job-scopes.ts';
+import { startNotices, tlsRoot } from './notices.ts';
 import { selfSignedTls } from './self-tls.ts';
+import { announce, createServerLog } from './server-log.ts';
 import { systemOperations } from './system/operations.ts';
 import { version } from './version.ts';
 
@@ -59,7 +61,7 @@ export interface StartOptions {
 }
 
 export async function start(config: Config, options: StartOptions = {}): Promise<Chancery> {
-  const { clock = systemClock, log = pino({ level: config.log.level }) } = options;
+  const { clock = systemClock, log = createServerLog(config.log.level, process.stdout) } = options;
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const store = await openStore({ url: storeUrl(config), linker: auditLinker, migrations: pkiMigrations, log });
   try {
@@ -134,15 +136,13 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
   await Promise.all(audit.jobs.map((job) => runAtStart(job, log)));
-  const notices = [
-    `Chancery ${version} listens on ${url}; reference at ${url}/docs`,
-    ...(bootstrapped.created ? [`The administrator's token is in ${bootstrapped.tokenFile} (mode 0600).`] : []),
-    ...(made
-      ? [
-          `A root key was made in ${config.rootKey.file}. Keep a copy elsewhere: without it nothing sealed can be opened. In production give one from outside (docs/operations.md).`,
-        ]
-      : []),
-  ];
+  const notices = startNotices(config, {
+    version,
+    url,
+    cwd: process.cwd(),
+    tokenFile: bootstrapped.created ? bootstrapped.tokenFile : undefined,
+    rootKeyMade: made,
+  });
   return {
     url,
     notices,
@@ -202,7 +202,7 @@ function tlsOf(config: Config, { dispatch, operations, clock }: HttpParts): TlsP
       const hosts = [
         ...new Set([new URL(config.publicUrl).hostname.replaceAll(/[[\]]/g, ''), 'localhost', '127.0.0.1']),
       ];
-      return selfSignedTls({ dispatch, operations, clock, hosts, rootFile: join(config.data, 'tls-root.pem') });
+      return selfSignedTls({ dispatch, operations, clock, hosts, rootFile: tlsRoot(config) });
     }
   }
 }
@@ -244,7 +244,8 @@ export async function runServer(): Promise<number> {
   // Whoever read the output may be gone: that is no reason to end without answering what is under way.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const chancery = await start(config);
-  for (const notice of chancery.notices) process.stdout.write(`${notice}\n`);
+  const say = (sentence: string): void => announce(process.stdout, sentence, systemClock.now());
+  chancery.notices.forEach(say);
   process.on('SIGHUP', () => {
     chancery
       .reloadTls()
@@ -255,7 +256,7 @@ export async function runServer(): Promise<number> {
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
   });
-  process.stdout.write(`${signal}: answering what is under way, then closing\n`);
+  say(`${signal}: answering what is under way, then closing.`);
   await chancery.close();
   return 0;
 }
