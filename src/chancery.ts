@@ -15,6 +15,10 @@ process.exitCode = await runCli({
   stderr: process.stderr,
   version,
   localCommands: {
+    run: {
+      summary: 'Run a command with a database user that lives as long as it runs',
+      run: async (context) => (await import('#cli/with-credentials.ts')).runWithCredentials(context),
+    },
     server: {
       summary: 'Run, restore or verify a server on this machine',
       run: async (context) => (await import('./server-command.ts')).runServerCommand(context),

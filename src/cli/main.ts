@@ -20,6 +20,10 @@ export interface LocalCommand {
 }
 
 export interface LocalContext {
+  readonly operations: readonly CliOperation[];
+  /** Of the package. */
+  readonly version: string;
+  readonly clock?: Clock | undefined;
   readonly argv: readonly string[];
   readonly env: Environment;
   readonly stdin: Readable;

@@ -1,0 +1,221 @@
+import { parseArgs } from 'node:util';
+import { parseDuration } from '#core/duration.ts';
+import { exitCodeOf, type HeldSignals, holdSignals, runChild } from './child.ts';
+import { send } from './client.ts';
+import { type CliOperation, type Command, toCommands } from './command.ts';
+import { type Connection, readConnection } from './connection.ts';
+import { childEnvironment } from './credential-environment.ts';
+import { remark, showFailure, showProblem } from './explain.ts';
+import { exitCodes, usageFailure } from './failure.ts';
+import type { LocalContext } from './main.ts';
+import { type Problem, readProblem } from './problem.ts';
+import { toRequest } from './request.ts';
+import { createScreen, type Screen } from './screen.ts';
+
+/** `chancery run`: a child process that has a database user for as long as it runs, and not longer. */
+
+const usage = `usage: chancery run --role ROLE [flags] -- COMMAND [ARGUMENT...]
+
+Asks for credentials of a database role, runs the command with them in its environment, and revokes them when it ends.
+
+  --role ROLE        role that says what the user may do
+  --ttl DURATION     life of the lease; it is renewed while the command runs. Default: that of the role
+  --purpose TEXT     why it is needed; kept in the audit
+  --no-renew         let the lease end at its ttl even when the command still runs
+  --keep-token       leave CHANCERY_TOKEN in the environment of the command, which is taken out otherwise
+  --help             this text
+
+In the environment: DATABASE_URL and CHANCERY_LEASE_ID; PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE for
+PostgreSQL; MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_PWD, MYSQL_USER and MYSQL_DATABASE for MySQL and MariaDB.
+
+Exit code: that of the command; 128 and the number of the signal that ended it; 126 or 127 when it could not be run;
+those of the other commands (chancery help) when no credentials were given out.
+
+example:
+  chancery run --role readonly -- psql -c 'SELECT now()'
+`;
+
+interface Order {
+  readonly role: string;
+  readonly ttl: string | undefined;
+  readonly purpose: string | undefined;
+  readonly renews: boolean;
+  readonly keepsToken: boolean;
+  readonly command: readonly [file: string, ...words: string[]];
+}
+
+/** Resolves to the exit code. */
+export async function runWithCredentials(context: LocalContext): Promise<number> {
+  const screen = createScreen(context.stdout, context.stderr, context.env, context.clock);
+  try {
+    const order = readOrder(context.argv);
+    if (order === undefined) {
+      await screen.out.write(usage);
+      return exitCodes.ok;
+    }
+    return await serve(order, context, screen);
+  } catch (thrown) {
+    return showFailure(screen, thrown, false, false);
+  }
+}
+
+/** Undefined: help is asked for. Throws a usage failure. */
+function readOrder(argv: readonly string[]): Order | undefined {
+  const end = argv.indexOf('--');
+  const flags = readFlags(end === -1 ? argv : argv.slice(0, end));
+  if (flags.help) return undefined;
+  const [file, ...words] = end === -1 ? [] : argv.slice(end + 1);
+  if (flags.role === undefined) throw usageFailure('--role is missing', { hint: 'chancery run --help' });
+  if (file === undefined)
+    throw usageFailure('there is no command to run', {
+      hint: `write it after --: chancery run --role ${flags.role} -- psql`,
+    });
+  if (flags.ttl !== undefined && parseDuration(flags.ttl) === undefined)
+    throw usageFailure('--ttl is not a duration', { hint: 'write for example 15m or 1h' });
+  return {
+    role: flags.role,
+    ttl: flags.ttl,
+    purpose: flags.purpose,
+    renews: flags['no-renew'] !== true,
+    keepsToken: flags['keep-token'] === true,
+    command: [file, ...words],
+  };
+}
+
+function readFlags(words: readonly string[]) {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  const options = {
+    role: text,
+    ttl: text,
+    purpose: text,
+    'no-renew': flag,
+    'keep-token': flag,
+    help: { ...flag, short: 'h' },
+  };
+  try {
+    return parseArgs({ args: [...words], options, allowPositionals: false }).values;
+  } catch (thrown) {
+    const [sentence = ''] = (thrown as Error).message.split(/\. /);
+    throw usageFailure(`${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`.replace(/\.$/, ''), {
+      hint: 'flags stand before --, the command after it; chancery run --help lists them',
+    });
+  }
+}
+
+interface Lease {
+  readonly lease_id: string;
+  readonly connection_url: string;
+  readonly expires_at: string;
+}
+
+async function serve(order: Order, context: LocalContext, screen: Screen): Promise<number> {
+  const api = createApi(context, readConnection(context.env));
+  const signals = holdSignals();
+  try {
+    const { role, ttl, purpose } = order;
+    const asked = await api.call<Lease>('database.issue_credentials', { role, ttl, purpose });
+    if (asked.problem) return await showProblem(screen, asked.problem, false);
+    return await runLeased(order, asked.output, { api, context, screen, signals });
+  } finally {
+    signals.release();
+  }
+}
+
+interface Surroundings {
+  readonly api: Api;
+  readonly context: LocalContext;
+  readonly screen: Screen;
+  readonly signals: HeldSignals;
+}
+
+async function runLeased(order: Order, lease: Lease, { api, context, screen, signals }: Surroundings): Promise<number> {
+  const renewal = order.renews ? keepAlive(api, lease, screen) : undefined;
+  try {
+    const interrupted = signals.ending();
+    if (interrupted !== undefined) return exitCodeOf(interrupted);
+    const env = childEnvironment(context.env, lease, { keepsToken: order.keepsToken });
+    return await runChild(order.command, env, screen, signals);
+  } finally {
+    renewal?.stop();
+    await giveBack(api, lease, screen);
+  }
+}
+
+async function giveBack(api: Api, { lease_id, expires_at }: Lease, screen: Screen): Promise<void> {
+  let reason: string;
+  try {
+    const { problem, output } = await api.call<{ readonly state: string }>('lease.revoke_lease', { lease_id });
+    if (problem === undefined && output.state === 'revoked') return;
+    reason = problem === undefined ? 'the database did not let go of the user yet' : problem.detail;
+  } catch (thrown) {
+    reason = (thrown as Error).message;
+  }
+  await remark(screen, 'warning', `lease ${lease_id} is not revoked yet: ${reason}`);
+  await remark(screen, 'note', `the server goes on trying; the lease ends at ${expires_at} in any case`);
+}
+
+interface Renewal {
+  stop(): void;
+}
+
+/** Milliseconds. Timers above 2^31 − 1 fire at once, and a lease that long needs no renewal in time. */
+const longestWait = 86_400_000;
+const shortestWait = 1000;
+
+/** Renews after two thirds of what is left, again and again, until the role's end is reached. */
+function keepAlive(api: Api, lease: Lease, screen: Screen): Renewal {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const schedule = (expiresAt: string): void => {
+    if (stopped) return;
+    const left = Date.parse(expiresAt) - screen.clock.now();
+    const wait = Math.min(longestWait, Math.max(shortestWait, (left * 2) / 3));
+    timer = setTimeout(() => void renew(expiresAt), wait);
+    timer.unref();
+  };
+  const renew = async (before: string): Promise<void> => {
+    try {
+      const { problem, output } = await api.call<Lease>('lease.renew_lease', { lease_id: lease.lease_id });
+      if (problem === undefined && output.expires_at !== before) return schedule(output.expires_at);
+      if (!stopped) await remark(screen, 'warning', `the credentials end at ${before} and are not renewed any more`);
+    } catch {
+      // The server may be back before the lease ends.
+      if (Date.parse(before) > screen.clock.now()) schedule(before);
+    }
+  };
+  schedule(lease.expires_at);
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+type Reply<Output> =
+  | { readonly problem: Problem; readonly output?: undefined }
+  | { readonly problem?: undefined; readonly output: Output };
+
+interface Api {
+  /** Calls an operation by its id. Throws when the server cannot be reached. */
+  call<Output>(id: string, input: Readonly<Record<string, unknown>>): Promise<Reply<Output>>;
+}
+
+function createApi({ operations, version }: LocalContext, connection: Connection): Api {
+  const commands = toCommands(operations);
+  return {
+    async call<Output>(id: string, input: Readonly<Record<string, unknown>>): Promise<Reply<Output>> {
+      const command = commandOf(commands, id);
+      const answer = await send(connection, toRequest(command, input), { agent: `chancery-cli/${version}` });
+      if (answer.status < 200 || answer.status >= 300) return { problem: readProblem(answer, command, commands) };
+      return { output: JSON.parse(answer.body.toString()) as Output };
+    },
+  };
+}
+
+function commandOf(commands: readonly Command[], id: CliOperation['id']): Command {
+  const command = commands.find(({ operation }) => operation.id === id);
+  if (command === undefined) throw new Error(`this version has no operation ${id}`);
+  return command;
+}
