@@ -3,7 +3,7 @@ import { auditLinker } from '#audit/chain.ts';
 import { verifyLog } from '#audit/verify.ts';
 import type { LocalContext } from '#cli/main.ts';
 import { systemClock } from '#core/clock.ts';
-import { pkiMigrations } from '#engines/pki/migrations.ts';
+import { pkiAfterRestore, pkiMigrations } from '#engines/pki/migrations.ts';
 import { createRootKeyFile, rootKeyFromFile, rootKeyFromText } from '#seal/root-key.ts';
 import { changeRootKey } from '#seal/rotation.ts';
 import { openStore } from '#storage/open.ts';
@@ -50,7 +50,7 @@ async function restore(words: readonly string[]): Promise<number> {
   const from = onlyValue(words, '--from');
   if (from === undefined) return wrongUsage();
   const config = loadConfig(process.env, process.cwd());
-  await restoreBackup({ from, url: urlOf(config), migrations: pkiMigrations });
+  await restoreBackup({ from, url: urlOf(config), migrations: pkiMigrations, afterwards: pkiAfterRestore });
   process.stdout.write(`restored ${from}; start the server with the root key of the backup\n`);
   return 0;
 }

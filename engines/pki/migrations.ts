@@ -82,3 +82,9 @@ export const pkiMigrations: readonly Migration[] = [
     ],
   },
 ];
+
+/**
+ * For a store that was restored from a backup. Its CRLs are older than what relying parties have seen, so that all are
+ * made again before any is served: the number of a CRL never goes down (RFC 5280 §5.2.3).
+ */
+export const pkiAfterRestore: readonly string[] = ['UPDATE pki_crl_states SET rebuild_at = 0'];

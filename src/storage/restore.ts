@@ -31,6 +31,8 @@ export interface RestoreOptions {
   readonly url: string;
   /** As for `openStore`. */
   readonly migrations: readonly Migration[];
+  /** SQL of the engines, run on the rows once they are there: what must not go back in time with the rest. */
+  readonly afterwards?: readonly string[] | undefined;
   readonly log?: StoreLog | undefined;
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -44,13 +46,17 @@ export interface RestoreOptions {
  * schema is newer than this version or the target is not empty.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<void> {
+  const { afterwards = [] } = options;
   const migrations = allMigrations(options.migrations);
   const place = parseStoreUrl(options.url);
   await checkDigest(options.from);
   const backup = new DatabaseSync(options.from, { readOnly: true });
   try {
     await checkBackup(backup, migrations);
-    const fill: Fill = (schema, target) => fillFrom(backup, schema, target, migrations, options.progress);
+    const fill: Fill = async (schema, target) => {
+      await fillFrom(backup, schema, target, migrations, options.progress);
+      for (const statement of afterwards) await schema.execute(statement);
+    };
     if (place.kind === 'sqlite') await restoreToFile(place.file, fill);
     else await restoreToDatabase(place.url, fill, options.log ?? silent);
   } finally {

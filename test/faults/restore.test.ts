@@ -38,6 +38,8 @@ async function backUpAndGoOn(context: TestContext, spawn: Spawn): Promise<OldBac
   const server = await spawn({ folder });
   const before = await issueMany(context, server, 50);
   await assertAllRevocable(server, before.slice(0, 3));
+  // The backup holds a CRL that says all that was so when it was made: nothing in it asks for another one.
+  await fetchCrl(server);
   const { path } = await server.ok('POST', 'system/backups', {});
   const after = await issueMany(context, server, 200);
   await assertAllRevocable(server, after.slice(0, 20));
