@@ -12,6 +12,9 @@ if (parentPort === null) throw new Error('this file runs as a worker thread');
 const port = parentPort;
 const { file, linker, maxPages } = workerData as WriterSettings;
 const database = openFile(file);
+// Measured: each commit walks the whole page cache. With 16 MiB a batch of 32 certificates takes an eighth less than with
+// 64 MiB, and on 1,000,000 stored certificates no more: what is not in it, the system still has in its own.
+database.exec('PRAGMA cache_size = -16384');
 if (maxPages !== undefined) database.exec(`PRAGMA max_page_count = ${Math.trunc(maxPages)}`);
 const post = (message: FromWriter): void => {
   port.postMessage(message);
