@@ -38,8 +38,7 @@ const requests: Readonly<Record<string, string>> = {
   'req-ext-nonce.der': 'sha1 01af1efbdd5eae0952320b24fe6b5568, nonce 7b805a1d3726b8b84f48d2f8bfd72dfd',
   'req-ext-unknown-oid.der': 'sha1 01af1efbdd5eae0952320b24fe6b5568',
   'req-invalid-hash-alg.der': 'other 98d9e5c0b4c373552df77c5d0f1eb5128e4945f9',
-  'req-multi-sha1.der':
-    'sha1 98d9e5c0b4c373552df77c5d0f1eb5128e4945f9, sha1 98d9e5c0b4c373552df77c5d0f1eb5128e4945f0',
+  'req-multi-sha1.der': 'sha1 98d9e5c0b4c373552df77c5d0f1eb5128e4945f9, sha1 98d9e5c0b4c373552df77c5d0f1eb5128e4945f0',
   'req-sha1.der': 'sha1 98d9e5c0b4c373552df77c5d0f1eb5128e4945f9',
 };
 
@@ -56,12 +55,10 @@ const responses: Readonly<Record<string, string>> = {
   'resp-revoked-no-next-update.der': 'name: 3f20 revoked, 2018-10-23T00:28:54Z',
   'resp-revoked-reason.der':
     'name: 081d8b989e92fae68956dce62a893209a1bc24d3 revoked(superseded), 2018-09-01T19:48:17Z to 2018-09-03T19:48:17Z, nonce',
-  'resp-revoked.der':
-    'key: 01af1efbdd5eae0952320b24fe6b5568 revoked, 2018-08-31T17:49:19Z to 2018-09-07T17:04:19Z',
+  'resp-revoked.der': 'key: 01af1efbdd5eae0952320b24fe6b5568 revoked, 2018-08-31T17:49:19Z to 2018-09-07T17:04:19Z',
   'resp-sct-extension.der':
     'name: 23bf9a6c2bf9a2f0db5ecb4143caab63ad3871d3 good, 2019-11-16T02:30:49Z to 2019-11-19T02:30:49Z, nonce',
-  'resp-sha256.der':
-    'name: 031c787a7dc90295007bc5f2220b3b527af0 good, 2018-08-30T11:00:00Z to 2018-09-06T11:00:00Z',
+  'resp-sha256.der': 'name: 031c787a7dc90295007bc5f2220b3b527af0 good, 2018-08-30T11:00:00Z to 2018-09-06T11:00:00Z',
   'resp-single-extension-reason.der': 'key: 3f20 good, 2019-11-10T04:27:49Z to 2019-11-17T04:27:49Z',
   'resp-successful-no-response-bytes.der': 'refused: the end stands where [0] is expected',
   'resp-unauthorized.der': 'unauthorized',
@@ -161,16 +158,28 @@ test('every OCSP request and response of the vectors says what it should, or is 
   const files = readdirSync(join(folder, 'ocsp'));
   assert.deepEqual(files.toSorted(), [...Object.keys(requests), ...Object.keys(responses)].toSorted());
   for (const [file, expected] of Object.entries(requests))
-    assert.equal(told(() => tellRequest(read(`ocsp/${file}`, ''))), expected, file);
+    assert.equal(
+      told(() => tellRequest(read(`ocsp/${file}`, ''))),
+      expected,
+      file,
+    );
   for (const [file, expected] of Object.entries(responses))
-    assert.equal(told(() => tellResponse(read(`ocsp/${file}`, ''))), expected, file);
+    assert.equal(
+      told(() => tellResponse(read(`ocsp/${file}`, ''))),
+      expected,
+      file,
+    );
 });
 
 test('every CRL of the vectors says what it should, or is refused for the right reason', () => {
   const files = readdirSync(join(folder, 'custom')).filter((file) => file.startsWith('crl_'));
   assert.deepEqual(files.toSorted(), Object.keys(crls).toSorted());
   for (const [file, expected] of Object.entries(crls))
-    assert.equal(told(() => tellCrl(read(`custom/${file}`, 'X509 CRL'))), expected, file);
+    assert.equal(
+      told(() => tellCrl(read(`custom/${file}`, 'X509 CRL'))),
+      expected,
+      file,
+    );
 });
 
 test('no beginning of an OCSP response or a CRL is taken for the whole', () => {
@@ -181,5 +190,9 @@ test('no beginning of an OCSP response or a CRL is taken for the whole', () => {
   ];
   for (const [whole, tell] of wholes)
     for (let length = 0; length < whole.length; length++)
-      assert.match(told(() => tell(whole.subarray(0, length))), /^refused/, `${length}`);
+      assert.match(
+        told(() => tell(whole.subarray(0, length))),
+        /^refused/,
+        `${length}`,
+      );
 });
