@@ -67,7 +67,16 @@ async function candidatesFor(
 }
 
 function verbs(commands: readonly Command[], area: string): Candidate[] {
-  return commands.filter((command) => command.area === area).map(({ verb, operation }) => [verb, operation.title]);
+  return commands
+    .filter((command) => command.area === area)
+    .flatMap(({ verb, operation: { title, cli } }): Candidate[] =>
+      cli?.alias === undefined
+        ? [[verb, title]]
+        : [
+            [verb, title],
+            [cli.alias, title],
+          ],
+    );
 }
 
 function lookUp(commands: readonly Command[], area: string, verb: string): Command | undefined {

@@ -37,6 +37,7 @@ export const globalFlags: readonly GlobalFlag[] = [
     text: 'Read the whole request from a JSON file, or from stdin with -; flags override',
   },
   { name: 'all', text: 'Follow next_cursor to the end of a list' },
+  { name: 'watch', short: 'w', text: 'Show the newest answer every 2s, until interrupted' },
   { name: 'idempotency-key', value: 'KEY', text: 'Make a repeat of this very request harmless' },
   { name: 'approval-id', value: 'ID', text: 'An approval given for this very request' },
   { name: 'timeout', value: 'DURATION', text: 'Give up after this time. Default 60s' },
@@ -48,7 +49,10 @@ export const globalFlags: readonly GlobalFlag[] = [
 export function flagsFor(command: Command): GlobalFlag[] {
   const { effect } = command.operation;
   return globalFlags.filter(
-    ({ name }) => (name !== 'all' || isPaged(command)) && (name !== 'idempotency-key' || effect !== 'read'),
+    ({ name }) =>
+      (name !== 'all' || isPaged(command)) &&
+      (name !== 'watch' || effect === 'read') &&
+      (name !== 'idempotency-key' || effect !== 'read'),
   );
 }
 

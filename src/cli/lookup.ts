@@ -23,7 +23,7 @@ export function findArea(commands: readonly Command[], others: readonly string[]
 export function findCommand(commands: readonly Command[], area: string, word: string): Command {
   const inArea = commands.filter((command) => command.area === area);
   const verb = word.replaceAll('_', '-');
-  const exact = inArea.find((command) => command.verb === verb);
+  const exact = inArea.find((command) => command.verb === verb || command.operation.cli?.alias === verb);
   if (exact !== undefined) return exact;
   const begun = verb === '' ? [] : inArea.filter((command) => command.verb.startsWith(verb));
   const [only] = begun;

@@ -35,6 +35,11 @@ export async function present(
     throw stored.failure;
   }
   await show(screen, command, rest, view, stored.written);
+  const beside = view.beside.flatMap((field) => {
+    const value = output[field];
+    return typeof value === 'string' ? [`${field} ${value}`] : [];
+  });
+  if (beside.length > 0) await remark(screen, 'note', `${beside.join(', ')}; --json shows all`);
   return exitCodes.ok;
 }
 

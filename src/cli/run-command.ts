@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ParsedArguments } from './arguments.ts';
 import { parseArguments } from './arguments.ts';
 import { send } from './client.ts';
@@ -6,7 +7,7 @@ import type { Command } from './command.ts';
 import { readConnection, readTimeout } from './connection.ts';
 import type { Connection } from './connection.ts';
 import { remark, showProblem } from './explain.ts';
-import { CliFailure, exitCodes } from './failure.ts';
+import { CliFailure, exitCodes, usageFailure } from './failure.ts';
 import { releaseFiles, requestedFiles, reserveFiles } from './files.ts';
 import { readInput } from './input.ts';
 import type { Input } from './input.ts';
@@ -49,6 +50,7 @@ export async function runCommand(command: Command, words: readonly string[], wor
   const verbose = parsed.options.has('verbose');
   const session: Session = { ...world, command, connection, headers: headersOf(parsed), verbose, view };
   if (view.all) return runPages(session, input);
+  if (view.watch) return watch(session, input);
   const reserved = await reserveFiles(files, parsed.options.has('force'));
   let reply: Reply;
   try {
@@ -118,6 +120,26 @@ function readOutput(answer: Answer): Item | undefined {
       hint: 'check CHANCERY_URL: something else may listen there',
     },
   );
+}
+
+/** Milliseconds between two answers under `--watch`. */
+const watchInterval = 2000;
+
+/** To the upper left corner, and everything below cleared (ECMA-48 CUP and ED). */
+const clearScreen = '\u001b[H\u001b[2J';
+
+/** `--watch`: until the process is interrupted, or the server refuses. */
+async function watch(session: Session, input: Input): Promise<number> {
+  const { screen, command, view } = session;
+  if (!screen.out.isTerminal)
+    throw usageFailure('--watch needs a terminal', { hint: 'in a script, call the command again when it is time' });
+  for (;;) {
+    const { problem, output } = { output: undefined, ...(await call(session, input)) };
+    if (problem !== undefined) return showProblem(screen, problem, view.json);
+    await screen.out.write(clearScreen);
+    await present(screen, command, output, view, []);
+    await sleep(watchInterval);
+  }
 }
 
 /** `--all`: page after page, shown as they come. */

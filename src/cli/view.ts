@@ -9,15 +9,31 @@ export interface View {
   readonly json: boolean;
   /** Dotted name; of a list, possibly one of its items'. */
   readonly field: string | undefined;
+  /** Output fields that are told on stderr, beside the one that is printed. */
+  readonly beside: readonly string[];
   readonly all: boolean;
+  /** Ask again and again, and show each answer in the place of the one before. */
+  readonly watch: boolean;
 }
 
 export function readView(command: Command, options: ReadonlyMap<string, readonly string[]>): View {
-  const view = { json: options.has('json'), field: options.get('field')?.[0], all: options.has('all') };
   const files = options.has('out') || options.has('output-dir');
+  const given = { json: options.has('json'), field: options.get('field')?.[0] };
+  const headline = given.json || files || given.field !== undefined ? undefined : command.operation.cli?.headline;
+  const view: View = {
+    json: given.json,
+    field: given.field ?? headline?.field,
+    beside: headline?.beside ?? [],
+    all: options.has('all'),
+    watch: options.has('watch'),
+  };
   if (view.json && view.field !== undefined) throw usageFailure('--json and --field exclude each other');
   if (view.all && !isPaged(command))
     throw usageFailure(`--all follows the pages of a list, and ${command.area} ${command.verb} answers with one thing`);
+  if (view.watch && command.operation.effect !== 'read')
+    throw usageFailure(`--watch asks again and again, and ${command.area} ${command.verb} changes something`);
+  if (view.watch && (view.json || view.all || files || view.field !== undefined))
+    throw usageFailure('--watch shows a table on a terminal; it goes with no other option of output');
   if (view.all && files) throw usageFailure('--all cannot be combined with --out and --output-dir');
   if (options.has('force') && !files) throw usageFailure('--force goes with --out or --output-dir');
   if (view.field !== undefined) checkField(command, view.field);

@@ -23,6 +23,10 @@ export interface CliBinding {
   readonly columns?: readonly string[];
   /** Input fields that may be read from a file with `--field @path`. Default: every string field. */
   readonly files?: readonly string[];
+  /** Another, shorter word for the command: `credentials` for `issue-credentials`. */
+  readonly alias?: string;
+  /** The one output field that is printed, raw, when no other view is asked for, and those told beside it on stderr. */
+  readonly headline?: { readonly field: string; readonly beside: readonly string[] };
 }
 
 /** What `run` brings back: the answer, and the changes that make it true. Nothing is written before dispatch commits them. */

@@ -106,7 +106,7 @@ describe('files for keys and certificates', () => {
         return true;
       },
     };
-    const view = { json: false, field: 'serial_number', all: false };
+    const view = { json: false, field: 'serial_number', beside: [], all: false, watch: false };
     const answer = {
       serial_number: '01',
       private_key: '-----BEGIN PRIVATE KEY-----\nMIGHkey\n-----END PRIVATE KEY-----\n',
