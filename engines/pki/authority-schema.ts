@@ -63,12 +63,15 @@ const settings = {
   ocsp_ttl: duration.default(3600).describe('How long an OCSP answer is valid'),
 };
 
-export const createAuthorityInput = z.strictObject({
+const createAuthorityFields = z.strictObject({
   name: authorityName,
   description: z.string().max(500).default('').describe('What it is for'),
   kind: z
     .enum(['root', 'intermediate'])
-    .describe('root: signs itself. intermediate: signed by parent, or by an outside authority when parent is absent'),
+    .optional()
+    .describe(
+      'root: signs itself. intermediate: signed by parent, or by an outside authority when parent is absent. May be left out with parent',
+    ),
   parent: name.optional().describe('Name of the authority that signs it'),
   common_name: text('CN of the subject', 64),
   ...subjectFields,
@@ -82,7 +85,14 @@ export const createAuthorityInput = z.strictObject({
   name_constraints: nameConstraints.optional(),
   ...settings,
 });
-export type CreateAuthorityInput = z.output<typeof createAuthorityInput>;
+export const createAuthorityInput = createAuthorityFields.superRefine(({ kind, parent }, context) => {
+  const add = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message });
+  if (kind === undefined && parent === undefined)
+    add('kind', 'is missing without parent; say root, or intermediate for one that an outside authority signs');
+  if (kind === 'root' && parent !== undefined)
+    add('parent', 'a root signs itself and has no parent; leave it out, or use kind intermediate');
+});
+export type CreateAuthorityInput = z.output<typeof createAuthorityInput> & { readonly kind: 'root' | 'intermediate' };
 
 export const importAuthorityInput = z.strictObject({
   name: authorityName,

@@ -182,7 +182,7 @@ export const verifyAuditLog = defineOperation({
       .describe(`What is wrong, in the order of the log; at most ${maxFindings}`),
   }),
   http: { method: 'POST', path: '/audit/verify', bodyLimit: 8 * maxNoteLength },
-  cli: { arguments: [] },
+  cli: { arguments: [], verdict: 'valid' },
   resource: () => 'audit/log',
   effect: 'read',
   installation: true,

@@ -20,7 +20,7 @@ export const exitCodeMeanings: Readonly<Record<ExitCode, string>> = {
   3: 'authentication is required, or the token is not valid',
   4: 'denied by the policy, or an approval is required first',
   5: 'not found',
-  6: 'refused: the request is not valid, or rules or the present state forbid it',
+  6: 'refused: the request is not valid, or rules or the present state forbid it; or what was checked is not valid',
   7: 'unavailable: the server cannot be reached, or asks to come again later',
 };
 

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from './command.ts';
 import { CliFailure, exitCodes, usageFailure } from './failure.ts';
+import { fullChainField, hasFullChain } from './full-chain.ts';
 import type { Field } from './schema.ts';
 import { didYouMean } from '#core/suggest.ts';
 import { isPem } from './record.ts';
@@ -41,6 +42,9 @@ export function requestedFiles(command: Command, options: ReadonlyMap<string, re
   return [
     ...named,
     ...fields.map((field) => ({ field: field.name, path: join(folder, fileName(field)), wanted: false })),
+    ...(hasFullChain(command) && !taken.has(fullChainField)
+      ? [{ field: fullChainField, path: join(folder, `${fullChainField}.pem`), wanted: false }]
+      : []),
   ];
 }
 
@@ -50,7 +54,10 @@ function parseOut(command: Command, word: string): FileRequest {
   const path = word.slice(split + 1);
   if (split <= 0 || path === '')
     throw usageFailure('--out takes FIELD=PATH', { hint: 'for example --out certificate=web.pem' });
-  const known = command.output().fields.map(({ name }) => name);
+  const known = [
+    ...command.output().fields.map(({ name }) => name),
+    ...(hasFullChain(command) ? [fullChainField] : []),
+  ];
   if (known.includes(field)) return { field, path, wanted: true };
   throw usageFailure(`the answer of ${command.verb} has no field "${field}"`, {
     hint: didYouMean(field, known) ?? `it has ${known.join(', ')}`,

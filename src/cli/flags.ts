@@ -28,7 +28,7 @@ export const globalFlags: readonly GlobalFlag[] = [
   {
     name: 'output-dir',
     value: 'DIR',
-    text: 'Write certificates, keys and other secrets to new files in DIR: certificate.pem, private_key.pem, …',
+    text: 'Write certificates, keys and other secrets to new files in DIR: fullchain.pem, private_key.pem, …',
   },
   { name: 'force', text: 'Let --out and --output-dir replace files that exist' },
   {

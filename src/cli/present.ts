@@ -5,6 +5,7 @@ import { remark } from './explain.ts';
 import { CliFailure, exitCodes } from './failure.ts';
 import type { Reservation } from './files.ts';
 import { fileBytes, fillFile, releaseFiles } from './files.ts';
+import { fullChain, fullChainField } from './full-chain.ts';
 import { isPem, renderRecord, withoutRepeats } from './record.ts';
 import type { Screen } from './screen.ts';
 import type { Item, Paper } from './table.ts';
@@ -40,7 +41,13 @@ export async function present(
     return typeof value === 'string' ? [`${field} ${value}`] : [];
   });
   if (beside.length > 0) await remark(screen, 'note', `${beside.join(', ')}; --json shows all`);
-  return exitCodes.ok;
+  return verdictOf(command, output);
+}
+
+/** A check that was made and came out badly has an answer like any other, and ends as a refusal does. */
+function verdictOf(command: Command, output: Item): number {
+  const { verdict } = command.operation.cli ?? {};
+  return verdict !== undefined && output[verdict] === false ? exitCodes.invalid : exitCodes.ok;
 }
 
 interface Stored {
@@ -59,7 +66,7 @@ async function storeFiles(
   let failure: CliFailure | undefined;
   for (const reservation of reserved) {
     const { field, path, wanted } = reservation;
-    const value = output[field];
+    const value = field === fullChainField ? fullChain(output) : output[field];
     if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) {
       await releaseFiles([reservation]);
       if (wanted)

@@ -27,6 +27,8 @@ export interface CliBinding {
   readonly alias?: string;
   /** The one output field that is printed, raw, when no other view is asked for, and those told beside it on stderr. */
   readonly headline?: { readonly field: string; readonly beside: readonly string[] };
+  /** A field of the answer that says whether what was checked is as it should be: `false` makes the command fail. */
+  readonly verdict?: string;
 }
 
 /** What `run` brings back: the answer, and the changes that make it true. Nothing is written before dispatch commits them. */

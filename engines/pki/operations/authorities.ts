@@ -50,11 +50,8 @@ export const createAuthority = defineOperation({
   effect: 'additive',
   resource: authorityResource,
   facts: (input) => ({ ttl: input.ttl }),
-  async run(grant, input, deps: PkiDeps) {
-    if (input.kind === 'root' && input.parent !== undefined)
-      throw new AppError('invalid_request', 'A root signs itself and has no parent.', {
-        hint: 'Use kind intermediate, or leave parent out.',
-      });
+  async run(grant, asked, deps: PkiDeps) {
+    const input: CreateAuthorityInput = { ...asked, kind: asked.kind ?? 'intermediate' };
     const key = await generateKeyPair(input.key_type);
     const parent = input.parent === undefined ? undefined : await signingParent(deps, grant, input.parent);
     if (input.kind === 'intermediate' && parent === undefined) return pendingAuthority(deps, grant, input, key);

@@ -30,6 +30,7 @@ export const validateCertificate = defineOperation({
   input: validateCertificateInput,
   output: validateCertificateOutput,
   http: { method: 'POST', path: '/pki/certificates/validate' },
+  cli: { verdict: 'valid' },
   effect: 'read',
   resource: () => 'pki/validation',
   async run(grant, input, deps: PkiDeps) {
