@@ -147,6 +147,7 @@ export interface AdminSetupOptions {
   readonly username: string;
   readonly memberOf: readonly string[];
   readonly reassignTo?: string | undefined;
+  readonly actAs?: string | undefined;
   /** MySQL: the host part of the administrator. */
   readonly host?: string | undefined;
   readonly flavor?: ServerFacts['flavor'] | undefined;

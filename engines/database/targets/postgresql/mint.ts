@@ -1,0 +1,118 @@
+import { scramVerifier } from '#database/password.ts';
+import { parseStatement, renderStatement } from '#database/statement.ts';
+import { type NewUser, TargetError, type UserName } from '#database/target.ts';
+import type { Connections, ServerTraits, Session } from './connection.ts';
+import { identifier, identifiers, integer, literal, timestamp } from './quote.ts';
+
+/**
+ * Makes a user. The preset is one message, hence one transaction and one round trip. Rights come by membership in group
+ * roles: direct grants would fill the ACL of every table until nobody can be granted anything (vault#13388).
+ */
+export async function createUser(connections: Connections, user: NewUser): Promise<void> {
+  const names = presetParts(user);
+  const early = await verifierOf(user.credential, connections.server());
+  await connections.use(async (session) => {
+    const verifier = early ?? (await verifierOf(user.credential, session.server));
+    if (user.statements.length > 0) return runStatements(session, user, verifier);
+    await session.script(presetScript(user, names, verifier), { secrets: secretsOf(verifier) });
+  });
+}
+
+type Parts = ReturnType<typeof presetParts>;
+
+/** Quotes everything before a connection is taken, so that a name that cannot be costs nothing. */
+function presetParts(user: NewUser) {
+  const groups = [...new Set([...user.memberOf, ...(user.actAs === undefined ? [] : [user.actAs])])];
+  return {
+    name: identifier(user.username),
+    groups: identifiers(groups),
+    actAs: user.actAs === undefined ? undefined : literal(user.actAs),
+    validUntil: timestamp(user.expiresAt),
+  };
+}
+
+/** PostgreSQL 13 to 18: CREATE ROLE, ALTER ROLE … SET. What is not named is off: SUPERUSER, CREATEDB, CREATEROLE … */
+function presetScript(user: NewUser, { name, groups, actAs, validUntil }: Parts, verifier: string | undefined): string {
+  const settings: [string, string | undefined][] = [
+    ['role', actAs],
+    ['statement_timeout', milliseconds(user.statementTimeout)],
+    ['idle_in_transaction_session_timeout', milliseconds(user.idleInTransactionTimeout)],
+  ];
+  return [
+    [
+      `CREATE ROLE ${name} LOGIN INHERIT`,
+      verifier === undefined ? 'PASSWORD NULL' : `PASSWORD ${literal(verifier)}`,
+      `VALID UNTIL ${validUntil}`,
+      ...(user.connectionLimit === undefined ? [] : [`CONNECTION LIMIT ${integer(user.connectionLimit)}`]),
+      ...(groups === '' ? [] : [`IN ROLE ${groups}`]),
+    ].join(' '),
+    ...settings.flatMap(([setting, value]) =>
+      value === undefined ? [] : [`ALTER ROLE ${name} SET ${setting} = ${value}`],
+    ),
+  ].join(';\n');
+}
+
+function milliseconds(seconds: number | undefined): string | undefined {
+  return seconds === undefined ? undefined : integer(Math.round(seconds * 1000));
+}
+
+/** Each entry is a message of its own, all of them one transaction. */
+async function runStatements(session: Session, user: NewUser, verifier: string | undefined): Promise<void> {
+  const scripts = user.statements.map((text) =>
+    renderStatement(parseStatement(text, 'postgresql', 'creation'), {
+      name: user.username,
+      password: verifier,
+      expiration: new Date(user.expiresAt).toISOString(),
+    }),
+  );
+  const secrets = secretsOf(verifier);
+  await session.script('BEGIN');
+  try {
+    for (const [index, script] of scripts.entries()) {
+      await session.script(script, { secrets });
+      if (session.inTransaction()) continue;
+      throw new TargetError('statement', `Creation statement ${index + 1} ends the transaction.`, {
+        outcome: 'unknown',
+        hint: 'Leave out COMMIT and ROLLBACK: all statements are one transaction.',
+      });
+    }
+    await session.script('COMMIT');
+  } catch (error) {
+    await session.script('ROLLBACK').catch(() => undefined);
+    throw error;
+  } finally {
+    await session.reset().catch(() => session.discard());
+  }
+}
+
+/** Gives an existing user another password, as a verifier. */
+export async function setPassword(connections: Connections, user: UserName, password: string): Promise<void> {
+  const name = identifier(user.username);
+  await connections.use(async (session) => {
+    const verifier = await verifierOf({ kind: 'password', password }, session.server);
+    await session.script(`ALTER ROLE ${name} PASSWORD ${literal(verifier ?? '')}`, { secrets: secretsOf(verifier) });
+  });
+}
+
+/** `VALID UNTIL` again. A user that is being revoked stays locked, since only the time changes. */
+export async function extendUser(connections: Connections, user: UserName, expiresAt: number): Promise<void> {
+  const sql = `ALTER ROLE ${identifier(user.username)} VALID UNTIL ${timestamp(expiresAt)}`;
+  await connections.use((session) => session.script(sql));
+}
+
+/** Made before a connection is taken where the server is known, since it costs milliseconds; undefined where not. */
+async function verifierOf(
+  credential: NewUser['credential'],
+  server: ServerTraits | undefined,
+): Promise<string | undefined> {
+  if (credential.kind === 'certificate' || server === undefined) return undefined;
+  try {
+    return await scramVerifier(credential.password, server.scramIterations);
+  } catch (error) {
+    throw new TargetError('statement', 'The password is not printable ASCII.', { cause: error });
+  }
+}
+
+function secretsOf(verifier: string | undefined): string[] {
+  return verifier === undefined ? [] : [verifier];
+}
