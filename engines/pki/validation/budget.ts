@@ -19,12 +19,16 @@ export const limits = {
 
 type Resource = 'signatureChecks' | 'nodes' | 'nameComparisons';
 
+/** What was taken of the bounds. */
+export type Work = Readonly<Record<Resource, number>>;
+
 /** What is left of the bounds. Mutable: one per validation. */
 export interface Budget {
   /** Takes `amount`; false when that much is not left, and from then on for every call. */
   take(resource: Resource, amount?: number): boolean;
   /** The first bound that was met. */
   readonly exhausted: Resource | undefined;
+  readonly spent: Work;
 }
 
 export function createBudget(): Budget {
@@ -42,6 +46,14 @@ export function createBudget(): Budget {
     },
     get exhausted() {
       return exhausted;
+    },
+    get spent() {
+      const taken = (resource: Resource) => limits[resource] - Math.max(0, left[resource]);
+      return {
+        signatureChecks: taken('signatureChecks'),
+        nodes: taken('nodes'),
+        nameComparisons: taken('nameComparisons'),
+      };
     },
   };
 }

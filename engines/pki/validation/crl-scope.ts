@@ -1,4 +1,4 @@
-import { type DistributionPoint, reasonFlags } from '#pki/x509/access-extensions.ts';
+import { type DistributionPoint, type DistributionPointName, reasonFlags } from '#pki/x509/access-extensions.ts';
 import type { CertificateList } from '#pki/x509/crl.ts';
 import { encodeGeneralName, type GeneralName } from '#pki/x509/general-name.ts';
 import type { IssuingDistributionPoint } from '#pki/x509/issuing-distribution-point.ts';
@@ -19,9 +19,13 @@ export type Scope =
   /** The CRL has nothing to do with the certificate. */
   | undefined;
 
+/** Distribution points of one certificate that are looked at; real ones have one, or one for each shard of a few. */
+const maxPoints = 64;
+
 export function scopeOf(crl: CertificateList, parsed: ParsedCertificate): Scope {
   const crlIssuer = nameKey(crl.issuer);
-  const points = (parsed.value('crl_distribution_points') ?? []).filter((point) => names(point, crl, parsed));
+  const all = parsed.value('crl_distribution_points') ?? [];
+  const points = all.slice(0, maxPoints).filter((point) => names(point, crl, parsed));
   const isDirect = crlIssuer === parsed.issuerKey;
   if (!isDirect && points.length === 0) return undefined;
   const scope = crl.issuingDistributionPoint;
@@ -62,12 +66,13 @@ function isSamePoint(
 ): boolean {
   const own = pointKeys(scope, crl);
   if (own === undefined) return true;
+  if (point.name?.fullName) return point.name.fullName.slice(0, maxPoints).some((name) => own.has(nameToKey(name)));
   const relativeTo = point.crlIssuer?.find((name) => name.kind === 'directory')?.name ?? parsed.certificate.issuer;
-  const { fullName, relativeName } = point.name ?? {};
-  const theirs = relativeName
-    ? [nameToKey({ kind: 'directory', name: appendRelativeName(relativeTo, relativeName) })]
-    : (fullName ?? point.crlIssuer ?? []).map(nameToKey);
-  return theirs.some((key) => own.has(key));
+  const { relativeName } = point.name ?? {};
+  const theirs: readonly GeneralName[] = relativeName
+    ? [{ kind: 'directory', name: appendRelativeName(relativeTo, relativeName) }]
+    : (point.crlIssuer ?? []);
+  return theirs.slice(0, maxPoints).some((name) => own.has(nameToKey(name)));
 }
 
 function isNamedForIssuer(
@@ -82,10 +87,17 @@ function isNamedForIssuer(
 /** The names of a CRL's distribution point; undefined when it has none, which is to speak of all. */
 function pointKeys({ name }: IssuingDistributionPoint, crl: CertificateList): ReadonlySet<string> | undefined {
   if (name === undefined) return undefined;
-  if (name.relativeName)
-    return new Set([nameToKey({ kind: 'directory', name: appendRelativeName(crl.issuer, name.relativeName) })]);
-  return new Set((name.fullName ?? []).map(nameToKey));
+  let keys = keysOfPoint.get(name);
+  if (keys === undefined) {
+    const names: readonly GeneralName[] = name.relativeName
+      ? [{ kind: 'directory', name: appendRelativeName(crl.issuer, name.relativeName) }]
+      : (name.fullName ?? []);
+    keysOfPoint.set(name, (keys = new Set(names.map(nameToKey))));
+  }
+  return keys;
 }
+
+const keysOfPoint = new WeakMap<DistributionPointName, ReadonlySet<string>>();
 
 function nameToKey(name: GeneralName): string {
   return name.kind === 'directory' ? `directory:${nameKey(name.name)}` : encodeGeneralName(name).toString('latin1');

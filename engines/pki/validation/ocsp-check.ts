@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { toRfc3339 } from '#core/clock.ts';
 import { DerError } from '#pki/asn1/der-error.ts';
-import { hashIssuer, isFromIssuer } from '#pki/x509/ocsp-cert-id.ts';
+import { hashIssuer, type IssuerHashes, isFromIssuer } from '#pki/x509/ocsp-cert-id.ts';
 import { type BasicOcspResponse, decodeOcspResponse, type SingleResponse } from '#pki/x509/ocsp-response.ts';
 import { nameKey } from '#pki/x509/name.ts';
 import { oids } from '#pki/x509/oid.ts';
@@ -61,8 +61,13 @@ export function checkOcsp(given: GivenResponses, context: CrlContext): Revocatio
 
 function isAbout({ certId }: SingleResponse, { certificate }: ParsedCertificate, issuer: ParsedCertificate): boolean {
   if (certId.serialNumber !== certificate.serialNumber) return false;
-  return isFromIssuer(certId, hashIssuer(issuer.certificate.subject.der, issuer.certificate.spki));
+  let hashes = hashesOf.get(issuer);
+  if (hashes === undefined)
+    hashesOf.set(issuer, (hashes = hashIssuer(issuer.certificate.subject.der, issuer.certificate.spki)));
+  return isFromIssuer(certId, hashes);
 }
+
+const hashesOf = new WeakMap<ParsedCertificate, IssuerHashes>();
 
 function judge(response: BasicOcspResponse, single: SingleResponse, context: CrlContext): RevocationVerdict {
   const [critical] = [...response.unknownCritical, ...single.unknownCritical];

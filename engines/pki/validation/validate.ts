@@ -1,5 +1,5 @@
 import { formatName, type Name } from '#pki/x509/name.ts';
-import { createBudget, limits } from './budget.ts';
+import { type Budget, createBudget, limits, type Work } from './budget.ts';
 import { commonFindings, type Purpose, purposeFindings } from './certificate-rules.ts';
 import { conformanceFindings } from './conformance-rules.ts';
 import { readCrls } from './crl-check.ts';
@@ -75,6 +75,8 @@ export interface ValidationResult extends JudgedPath {
   readonly profile: Profile;
   /** Other paths that were looked at, with what was against them; the nearest to being valid first. */
   readonly rejectedPaths: readonly JudgedPath[];
+  /** What it took; at most twice the `limits`, since a rejection is explained in a search of its own. */
+  readonly work: Work;
 }
 
 const maxRejectedPaths = 8;
@@ -93,12 +95,29 @@ interface Judged {
  * exception. What `revocation` throws passes through.
  */
 export async function validateCertificate(request: ValidationRequest): Promise<ValidationResult> {
+  const budgets: [Budget, Budget] = [createBudget(), createBudget()];
+  const decided = await decide(request, ...budgets);
+  return { ...decided, work: addWork(budgets.map(({ spent }) => spent)) };
+}
+
+function addWork(parts: readonly Work[]): Work {
+  const sum = (resource: keyof Work) => parts.reduce((total, part) => total + part[resource], 0);
+  return {
+    signatureChecks: sum('signatureChecks'),
+    nodes: sum('nodes'),
+    nameComparisons: sum('nameComparisons'),
+  };
+}
+
+type Verdict = Omit<ValidationResult, 'work'>;
+
+async function decide(request: ValidationRequest, budget: Budget, budgetToExplain: Budget): Promise<Verdict> {
   const leaf = parseCertificate(request.leaf);
   if ('reason' in leaf) return refusal(request, malformed('the certificate', leaf.reason));
   const excess = excessFinding(request);
   if (excess !== undefined) return refusal(request, excess);
   const inputs = readInputs(request);
-  const context = createContext(request, inputs);
+  const context = createContext(request, inputs, budget);
   const leafFindings = locate(0, findingsOfLeaf(leaf, request));
   const judge = createJudge(request, context, leafFindings);
   const rejected: Judged[] = [];
@@ -110,7 +129,7 @@ export async function validateCertificate(request: ValidationRequest): Promise<V
     if (rejected.length >= maxRejectedPaths) break;
   }
   const exhausted = context.budget.exhausted;
-  if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings)));
+  if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings, budgetToExplain)));
   const [best, ...others] = rejected.toSorted(nearestFirst);
   if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'depth'));
   const extra = [...inputs.problems, ...(exhausted === undefined ? [] : [workLimitFinding(exhausted)])];
@@ -153,8 +172,7 @@ function excessFinding({
   return crls.length > limits.crls ? workLimitFinding(`${limits.crls} CRLs`) : undefined;
 }
 
-function createContext(request: ValidationRequest, { anchors, intermediates }: Inputs): SearchContext {
-  const budget = createBudget();
+function createContext(request: ValidationRequest, { anchors, intermediates }: Inputs, budget: Budget): SearchContext {
   const { at, purpose = 'any', profile } = request;
   const maxDepth = Math.min(request.maxDepth ?? limits.depth, limits.depth);
   return {
@@ -214,8 +232,9 @@ async function explain(
   request: ValidationRequest,
   inputs: Inputs,
   leafFindings: readonly LocatedFinding[],
+  budget: Budget,
 ): Promise<Judged[]> {
-  const context = createContext(request, inputs);
+  const context = createContext(request, inputs, budget);
   const judge = createJudge(request, context, leafFindings);
   const judged: Judged[] = [];
   for (const candidate of candidatePaths(leaf, context, true)) {
@@ -239,14 +258,14 @@ function verdict(
   best: Judged,
   others: readonly Judged[],
   extra: readonly Finding[] = [],
-): ValidationResult {
+): Verdict {
   const { path, reasons } = describe(best);
   const all = [...reasons, ...extra.slice(0, maxReasons).map((each) => ({ ...each, certificate: null }))];
   const rejectedPaths = others.toSorted(nearestFirst).map(describe);
   return { valid: all.length === 0, profile, path, reasons: all, rejectedPaths };
 }
 
-function refusal({ profile }: ValidationRequest, reason: Finding): ValidationResult {
+function refusal({ profile }: ValidationRequest, reason: Finding): Verdict {
   return { valid: false, profile, path: [], reasons: [{ ...reason, certificate: null }], rejectedPaths: [] };
 }
 

@@ -172,11 +172,17 @@ export function rdnKeys(name: Name): readonly string[] {
   return keys;
 }
 
+const wholeKeysOf = new WeakMap<Name, string>();
+
 /** One string for the whole name, for maps: two names match (RFC 5280 §7.1) exactly when these are equal. */
 export function nameKey(name: Name): string {
-  return rdnKeys(name)
+  const known = wholeKeysOf.get(name);
+  if (known !== undefined) return known;
+  const whole = rdnKeys(name)
     .map((key) => `${key.length}:${key}`)
     .join('');
+  wholeKeysOf.set(name, whole);
+  return whole;
 }
 
 function attributeKey({ oid: dotted, value, valueTag }: NameAttribute): string {
