@@ -258,7 +258,7 @@ test('the state of CRLs is shown, and they are made anew on demand', async (cont
   assert.equal((await house.call('POST', 'pki/authorities/issuing/crl/rebuild', { shard: 7 })).status, 404);
 });
 
-test('the difference of two lists of entries is what a delta CRL says', () => {
+test('the difference of two lists of entries is what a delta CRL says', async () => {
   const entry = (serial: string, reason: NonNullable<CrlEntry['reason']>) =>
     encodeCrlEntry({ serialNumber: serial, revokedAt: 1_700_000_000_000, reason });
   const base = Buffer.concat([
@@ -272,7 +272,7 @@ test('the difference of two lists of entries is what a delta CRL says', () => {
     entry('40cc', 'key_compromise'),
     entry('40dd', 'superseded'),
   ]);
-  const { der, count } = differences(base, current);
+  const { der, count } = await differences(base, current);
   const said = [...readCrlEntries(der)].map(({ entry: { serialNumber, reason } }) => [serialNumber, reason]);
   assert.equal(count, 4);
   assert.deepEqual(said, [
@@ -281,7 +281,25 @@ test('the difference of two lists of entries is what a delta CRL says', () => {
     ['40cc', 'key_compromise'],
     ['40dd', 'superseded'],
   ]);
-  assert.equal(differences(current, current).count, 0);
+  assert.equal((await differences(current, current)).count, 0);
+});
+
+test('others have their turns while the entries of a whole shard leave it', async () => {
+  const serial = (index: number) => `40${index.toString(16).padStart(38, '0')}`;
+  const base = Buffer.concat(
+    Array.from({ length: 12_000 }, (_, index) => encodeCrlEntry({ serialNumber: serial(index), revokedAt: 0 })),
+  );
+  let turns = 0;
+  const count = (): void => {
+    turns += 1;
+    if (!done) setImmediate(count);
+  };
+  let done = false;
+  setImmediate(count);
+  const { count: removed } = await differences(base, Buffer.alloc(0));
+  done = true;
+  assert.equal(removed, 12_000);
+  assert.ok(turns >= 10, `${turns} turns`);
 });
 
 test('a hundred thousand revoked certificates stand on nine CRLs of less than a megabyte each', async (context) => {

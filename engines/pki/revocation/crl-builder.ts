@@ -85,7 +85,9 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
   const base = stored && hasScope(stored.crl, frame.point) ? stored : undefined;
   const number = nextNumber(previous?.number, now);
   const full = await signCrl(order, frame, number, entries, undefined);
-  const changed: EntryList = base ? differences(entriesOf(base.crl), entries.der) : { der: Buffer.alloc(0), count: 0 };
+  const changed: EntryList = base
+    ? await differences(entriesOf(base.crl), entries.der)
+    : { der: Buffer.alloc(0), count: 0 };
   const delta = await signCrl(order, frame, number, changed, base?.number ?? number);
   const newBase = base === undefined ? full : isScheduled ? base : undefined;
   return {

@@ -97,13 +97,15 @@ function readRevoked(reader: DerReader): Buffer {
 
 /**
  * What a delta CRL says (RFC 5280 §5.2.4): every entry of `current` that `base` does not hold in the same words, and
- * remove_from_crl for every entry that only `base` holds. Both are ordered by serial number, so one walk over both does.
+ * remove_from_crl for every entry that only `base` holds. Both are ordered by serial number, so one walk over both does;
+ * when a whole shard was released it writes 12,000 entries, so others have a turn now and then.
  */
-export function differences(base: Buffer, current: Buffer): EntryList {
+export async function differences(base: Buffer, current: Buffer): Promise<EntryList> {
   const parts: Buffer[] = [];
   const before = new EntryCursor(base);
   const now = new EntryCursor(current);
-  while (!before.atEnd || !now.atEnd) {
+  for (let step = 1; !before.atEnd || !now.atEnd; step++) {
+    if (step % pageSize === 0) await nextTurn();
     const order = before.atEnd ? 1 : now.atEnd ? -1 : before.compareSerial(now);
     if (order < 0) parts.push(removal(before.entry));
     else if (order > 0 || !before.entry.equals(now.entry)) parts.push(now.entry);
