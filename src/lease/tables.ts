@@ -63,6 +63,8 @@ export interface LeaseRow {
   /** Failed revocations. */
   attempts: number;
   last_error: string | null;
+  /** 1 when the last failure was that the target could not be reached. */
+  unavailable: number;
   /** JSON: what is left of it at the target; null when nothing is known to be. */
   residue: string | null;
   ended_at: number | null;
@@ -78,7 +80,22 @@ export interface LeaseCountRow {
   live: number;
 }
 
+/** One row for the installation: what every node must know of the clock and of the brake. */
+export interface LeaseBrakeRow {
+  /** Always 1. */
+  id: number;
+  /** When a node last swept, by its own clock: what is much older says that nobody swept, or that the clock jumped. */
+  heartbeat_at: number;
+  /** Null while the brake is released. */
+  applied_at: number | null;
+  /** Why it was applied. */
+  reason: string | null;
+  /** Leases that were overdue then. */
+  overdue: number | null;
+}
+
 export interface LeaseTables {
   leases: LeaseRow;
   lease_counts: LeaseCountRow;
+  lease_brake: LeaseBrakeRow;
 }

@@ -1,0 +1,233 @@
+import type { Clock } from '#core/clock.ts';
+import type { Store, StoreLog } from '#storage/store.ts';
+import type { Brake } from './brake.ts';
+import { type Breakers, targetKey } from './breaker.ts';
+import { type Claims, newClaim } from './claims.ts';
+import { claimDue, type DueLease, findDue, nextDueAfter } from './due.ts';
+import type { LeaseRow } from './tables.ts';
+
+/**
+ * Ends what is due. There is no timer per lease and nothing to load at start: due leases are found by an index and
+ * claimed in batches, as many as their targets have room for. Nodes that share a store share the work, since what
+ * one has claimed is not due for the others.
+ */
+export interface Sweeper {
+  /** Sweeps until nothing that can be ended now is due. */
+  run(): Promise<void>;
+  /** Begins a sweep, or makes the one that is under way look again. */
+  wake(): void;
+  /** Something comes due then. */
+  expect(at: number): void;
+  /** Seconds that the last sweep took; undefined before the first. */
+  lastSweep(): number | undefined;
+  /** Claims nothing any more, and waits for what is under way. */
+  close(): Promise<void>;
+}
+
+export interface SweeperParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly monotonic: () => number;
+  readonly log: StoreLog;
+  readonly brake: Brake;
+  readonly breakers: Breakers;
+  readonly claims: Claims;
+  /** Revocations at once per target. */
+  readonly concurrency: number;
+  /** Ends one claimed lease, through dispatch. */
+  readonly end: (lease: LeaseRow) => Promise<void>;
+}
+
+/** Claimed at once: per target as many times its concurrency as this, over all targets this many. Bounds memory. */
+const claimsPerSlot = 8;
+const mostClaimed = 256;
+const batchSize = 64;
+/** How often in a row another node may be faster before this one leaves it to the others until the next sweep. */
+const mostFruitless = 10;
+/** Milliseconds to wait for revocations under way when the server closes; their claims come due if they last longer. */
+const closePatience = 15_000;
+
+/** What is claimed of one target. */
+interface Lane {
+  readonly namespace: string;
+  readonly target: string;
+  readonly waiting: LeaseRow[];
+  running: number;
+}
+
+export function createSweeper(parts: SweeperParts): Sweeper {
+  const { log, monotonic } = parts;
+  const lanes = new Map<string, Lane>();
+  const alarm = createAlarm(parts, () => wake());
+  let running: Promise<void> | undefined;
+  let changed = Promise.withResolvers<void>();
+  let lastSweep: number | undefined;
+  const closing = new AbortController();
+  const closed = (): boolean => closing.signal.aborted;
+
+  const signal = (): void => {
+    const { resolve } = changed;
+    changed = Promise.withResolvers<void>();
+    resolve();
+  };
+  const giveBack = (leases: readonly LeaseRow[]): Promise<void> =>
+    parts.claims.release(leases).catch((error: unknown) => log.warn({ err: error }, 'claims were not released'));
+  const start = (lane: Lane, lease: LeaseRow): void => {
+    lane.running += 1;
+    void parts
+      .end(lease)
+      .catch((error: unknown) => log.error({ err: error, lease: lease.id }, 'the end of a lease was not recorded'))
+      .finally(() => {
+        lane.running -= 1;
+        parts.claims.drop(lease);
+        advance(lane);
+        if (lane.running === 0) lanes.delete(targetKey(lane));
+        signal();
+      });
+  };
+  const advance = (lane: Lane): void => {
+    while (!closed() && lane.running < parts.concurrency) {
+      if (lane.waiting.length > 0 && parts.breakers.admits(targetKey(lane), 1) === 0) {
+        // The target went away: what was claimed meanwhile need not fail one by one.
+        void giveBack(lane.waiting.splice(0));
+        return;
+      }
+      const next = lane.waiting.shift();
+      if (next === undefined) return;
+      start(lane, next);
+    }
+  };
+  const put = (lease: LeaseRow): void => {
+    const key = targetKey(lease);
+    const lane = lanes.get(key) ?? { namespace: lease.namespace, target: lease.target, waiting: [], running: 0 };
+    lanes.set(key, lane);
+    lane.waiting.push(lease);
+    advance(lane);
+  };
+  const sweep = async (): Promise<void> => {
+    const begun = monotonic();
+    let fruitless = 0;
+    while (!closed()) {
+      const seen = changed.promise;
+      const { chosen, taken } = await takeBatch(parts, lanes);
+      parts.claims.hold(taken);
+      taken.forEach(put);
+      // Another node was faster; it is at work, and there may be more.
+      fruitless = chosen > 0 && taken.length === 0 ? fruitless + 1 : 0;
+      if (chosen > 0 && fruitless < mostFruitless) continue;
+      if (lanes.size === 0) break;
+      await seen;
+    }
+    lastSweep = (monotonic() - begun) / 1000;
+    await alarm.set();
+  };
+  const run = (): Promise<void> => {
+    if (closed()) return Promise.resolve();
+    signal();
+    return (running ??= sweep().finally(() => (running = undefined)));
+  };
+  const wake = (): void => {
+    run().catch((error: unknown) => log.error({ err: error }, 'a sweep of the leases failed'));
+  };
+  return {
+    run,
+    wake,
+    expect: alarm.expect,
+    lastSweep: () => lastSweep,
+    async close() {
+      closing.abort();
+      alarm.close();
+      signal();
+      await running?.catch(() => undefined);
+      await giveBack([...lanes.values()].flatMap((lane) => lane.waiting.splice(0)));
+      for (const [key, lane] of lanes) if (lane.running === 0) lanes.delete(key);
+      const patience = AbortSignal.timeout(closePatience);
+      const lapse = new Promise((resolve) => patience.addEventListener('abort', resolve));
+      while (lanes.size > 0 && !patience.aborted) await Promise.race([changed.promise, lapse]);
+    },
+  };
+}
+
+interface Batch {
+  /** How many were due and had room. */
+  readonly chosen: number;
+  readonly taken: readonly LeaseRow[];
+}
+
+/** Claims what is due of the targets that have room. Empty when nothing can be claimed now. */
+async function takeBatch(parts: SweeperParts, lanes: ReadonlyMap<string, Lane>): Promise<Batch> {
+  const { store, brake, breakers, claims } = parts;
+  const limit = Math.min(batchSize, mostClaimed - claims.size());
+  if (limit <= 0) return { chosen: 0, taken: [] };
+  const { now, mode } = await brake.look();
+  const room = roomOf(parts, lanes);
+  const without = new Map<string, Pick<LeaseRow, 'namespace' | 'target'>>();
+  for (const [key, lane] of lanes) if (room(key) === 0) without.set(key, lane);
+  for (const { target: key } of breakers.open()) if (room(key) === 0) without.set(key, splitKey(key));
+  const due = await findDue(store, { now, limit, without: [...without.values()], wantedOnly: mode !== 'free' });
+  const chosen = choose(due, room);
+  const taken = chosen.length === 0 ? [] : await claimDue(store, chosen, newClaim(), now);
+  return { chosen: chosen.length, taken };
+}
+
+/** How many more of a target may be claimed: nothing before half of what it has is done, so that batches are large. */
+function roomOf({ breakers, concurrency }: SweeperParts, lanes: ReadonlyMap<string, Lane>) {
+  const most = concurrency * claimsPerSlot;
+  return (key: string): number => {
+    const lane = lanes.get(key);
+    const held = lane === undefined ? 0 : lane.waiting.length + lane.running;
+    const admitted = breakers.admits(key, most);
+    // A target that is away gets one probe.
+    if (admitted < most) return held === 0 ? admitted : 0;
+    return held > most / 2 ? 0 : most - held;
+  };
+}
+
+function choose(due: readonly DueLease[], room: (key: string) => number): DueLease[] {
+  const left = new Map<string, number>();
+  return due.filter((lease) => {
+    const key = targetKey(lease);
+    const free = left.get(key) ?? room(key);
+    left.set(key, free - 1);
+    return free > 0;
+  });
+}
+
+function splitKey(key: string): Pick<LeaseRow, 'namespace' | 'target'> {
+  const space = key.indexOf(' ');
+  return { namespace: key.slice(0, space), target: key.slice(space + 1) };
+}
+
+/** Node fires a timer at once when its time does not fit into 31 bits. */
+const longestTimer = 2 ** 31 - 1;
+/** What comes due in the same moment is swept together. */
+const shortestTimer = 20;
+
+/** The one timer of a node: it wakes the sweeper when the soonest lease comes due. */
+function createAlarm({ store, clock }: Pick<SweeperParts, 'store' | 'clock'>, ring: () => void) {
+  let timer: NodeJS.Timeout | undefined;
+  let setFor = Infinity;
+  let closed = false;
+  const expect = (at: number): void => {
+    if (closed || at >= setFor) return;
+    clearTimeout(timer);
+    setFor = at;
+    const delay = Math.min(Math.max(at - clock.now(), shortestTimer), longestTimer);
+    timer = setTimeout(() => {
+      setFor = Infinity;
+      ring();
+    }, delay);
+    timer.unref();
+  };
+  return {
+    expect,
+    async set() {
+      const at = await nextDueAfter(store, clock.now());
+      if (at !== undefined) expect(at);
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
+  };
+}
