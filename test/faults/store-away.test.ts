@@ -70,11 +70,14 @@ test('a crash of PostgreSQL under load costs nothing that was answered, and the 
   assertNoCrash(server);
   await assertAllStored(server, witness.issued);
   const stored = await storedSerials(server);
-  assert.equal(stored.length, witness.issued.length, 'a certificate that was refused is stored');
+  // A crash between a commit and its answer: the server says so when the database stays away for half a minute.
+  const unknown = witness.refused.filter(({ body }) => /may have been stored or not/.test(body.detail)).length;
+  const extra = stored.length - witness.issued.length;
+  assert.ok(extra >= 0 && extra <= unknown, `${extra} certificates are stored that were refused, ${unknown} may be`);
   const rows = await assertAuditVerifies(server);
   context.diagnostic(
     `3 crashes of PostgreSQL: ${witness.issued.length} certificates answered, ${witness.refused.length} refused with ` +
-      `503, 0 lost, 0 stored that were refused; ${rows} audit rows verified`,
+      `503 (${unknown} of unknown outcome, ${extra} of them stored), 0 lost; ${rows} audit rows verified`,
   );
 });
 
