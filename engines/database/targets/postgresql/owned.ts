@@ -93,7 +93,7 @@ async function clearDatabase(
     if (!(error instanceof TargetError) || error.outcome === 'unknown') throw error;
     // Dropped meanwhile, with everything that was in it.
     if (sqlState(error) === sqlStates.undefinedDatabase) return [];
-    if (error.kind === 'unreachable' || (error.kind === 'login' && sqlState(error) !== undefined)) throw error;
+    if (error.kind === 'unreachable') throw error;
     return [unvisited(connections, place, error)];
   }
 }
@@ -139,16 +139,19 @@ async function closedDatabase(session: Session, target: Target, place: Place): P
 async function rollBackPrepared(visit: Session, target: Target, place: Place): Promise<Residue[]> {
   if (place.prepared.length === 0) return [];
   const residue: Residue[] = [];
+  const left = (gid: string, error: unknown) => {
+    if (!(error instanceof TargetError) || error.outcome === 'unknown') throw error;
+    // Ended by somebody else meanwhile.
+    if (sqlState(error) === sqlStates.undefinedObject) return;
+    const reason = `${error.message} Run there as a superuser: ROLLBACK PREPARED ${literal(gid)}`;
+    residue.push({ place: place.database, object: `prepared transaction ${gid}`, reason });
+  };
   try {
     if (!visit.server.superuser) await visit.script(`SET ROLE ${target.name}`);
-    for (const gid of place.prepared) {
-      await visit.script(`ROLLBACK PREPARED ${literal(gid)}`).catch((error: unknown) => {
-        if (!(error instanceof TargetError) || error.outcome === 'unknown') throw error;
-        // Ended by somebody else meanwhile.
-        if (sqlState(error) === sqlStates.undefinedObject) return;
-        residue.push({ place: place.database, object: `prepared transaction ${gid}`, reason: error.message });
-      });
-    }
+    for (const gid of place.prepared)
+      await visit.script(`ROLLBACK PREPARED ${literal(gid)}`).catch((error: unknown) => left(gid, error));
+  } catch (error) {
+    for (const gid of place.prepared) left(gid, error);
   } finally {
     if (!visit.server.superuser) await visit.script('RESET ROLE').catch(() => visit.discard());
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseStatement, renderStatement } from '#database/statement.ts';
 import { type RevocationPlan, TargetError, type UserName } from '#database/target.ts';
 import { type Residue, type Revocation, RevocationError } from '#lease/contract.ts';
-import type { Connections, Row, Session } from './connection.ts';
+import { adminDatabase, type Connections, type Row, type Session } from './connection.ts';
 import { sqlState, sqlStates } from './errors.ts';
 import { clearDatabases, describeOwned } from './owned.ts';
 import { identifier, literal } from './quote.ts';
@@ -153,7 +153,7 @@ async function revokeInFull(
 ): Promise<Revocation> {
   const powerless = await becomeMember(session, target);
   const ended = await endSessions(session, state);
-  await runStatements(session, target);
+  await runStatements(connections, target);
   const { residue, visited } = await clearDatabases(connections, session, target);
   if (residue.length === 0) {
     const now = await readState(session, target);
@@ -220,18 +220,15 @@ function sessionsLeft(rows: readonly Row[], reason: string, error: TargetError |
   return new RevocationError('The user is locked, but its sessions could not be ended.', { residue });
 }
 
-/** Each is a message of its own, in whatever transactions it makes. */
-async function runStatements(session: Session, target: Target): Promise<void> {
+/** On a connection of their own, so that nothing that they set stays, and our lock does. */
+async function runStatements(connections: Connections, target: Target): Promise<void> {
   if (target.statements.length === 0) return;
-  try {
+  await connections.useDatabase(adminDatabase(connections.settings), async (visit) => {
     for (const script of target.statements) {
-      await session.script(script);
-      if (session.inTransaction()) await session.script('COMMIT');
+      await visit.script(script);
+      if (visit.inTransaction()) await visit.script('COMMIT');
     }
-  } finally {
-    // DISCARD ALL gives up advisory locks as well; a twin that comes in between finds every step done or doable.
-    await session.reset().catch(() => session.discard());
-  }
+  });
 }
 
 /** Everything that a revocation throws: whether the server is to blame, and what to do. */
