@@ -9,6 +9,7 @@ import type { Store } from '#storage/store.ts';
 import type { Finding } from './chain.ts';
 import { type CheckpointFile, checkpointFile } from './checkpoint-file.ts';
 import { openCheckpointKey } from './checkpoint-key.ts';
+import { openCursors } from './cursor.ts';
 import { checkContinuity } from './head.ts';
 import { auditOperations, getCheckpoint } from './operations.ts';
 
@@ -37,7 +38,7 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
   const { store, clock } = options;
   const signer = await openCheckpointKey(options);
   const file = checkpointFile(join(options.dataFolder, 'checkpoints.log'));
-  const deps = { store, clock, signer, file };
+  const deps = { store, clock, signer, file, cursors: await openCursors(options) };
   const operations = bind(auditOperations, deps);
   return {
     name: 'audit',

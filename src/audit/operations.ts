@@ -3,11 +3,12 @@ import { type Clock, toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
-import { decodeCursor, encodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
 import type { AuditEventRow } from '#storage/core-tables.ts';
 import type { Store } from '#storage/store.ts';
 import { signCheckpoint } from './checkpoint.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
+import type { Cursors } from './cursor.ts';
 import { findEvent, listEvents as readEvents, noEvent } from './events.ts';
 import { assertContinuity, gatherCheckpoints, readHead } from './head.ts';
 import type { NoteSigner } from './note.ts';
@@ -18,6 +19,7 @@ export interface AuditDeps {
   readonly store: Store;
   readonly signer: NoteSigner;
   readonly file: CheckpointFile;
+  readonly cursors: Cursors;
   readonly clock: Clock;
 }
 
@@ -111,10 +113,12 @@ export const listEvents = defineOperation({
       since: input.since === undefined ? undefined : Date.parse(input.since),
       until: input.until === undefined ? undefined : Date.parse(input.until),
     };
-    const before = input.cursor === undefined ? undefined : decodeCursor(input.cursor, 'number');
+    const before = input.cursor === undefined ? undefined : deps.cursors.decode(filter.namespace, input.cursor);
     const page = await readEvents(deps.store, filter, input.limit, before);
     const events = page.rows.map((row) => toOutput(row, grant));
-    return { output: { events, next_cursor: page.before === null ? null : encodeCursor(page.before) } };
+    return {
+      output: { events, next_cursor: page.before === null ? null : deps.cursors.encode(filter.namespace, page.before) },
+    };
   },
 });
 

@@ -172,7 +172,8 @@ test('nothing crosses by headers, cursors or equal names', async (context) => {
     const page = await beta.admin.ok('GET', `${path}?limit=1`);
     if (page.next_cursor === null) continue;
     const { status, body } = await alpha.admin.call('GET', `${path}?limit=1000&cursor=${page.next_cursor}`);
-    assert.equal(status, 200, path);
+    // A cursor of the audit log is enciphered for its namespace; the others are keys that sort among one's own.
+    assert.equal(status, path === 'audit/events' ? 400 : 200, path);
     assert.doesNotMatch(JSON.stringify(body), /beta/i, path);
   }
   assert.equal((await alpha.admin.call('GET', 'audit/events?all_namespaces=true')).status, 403);

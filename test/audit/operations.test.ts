@@ -218,10 +218,50 @@ test('a row that was tampered with does not break the list', async (context) => 
   await store.commit([], exampleEvents(5));
   const intruder = new DatabaseSync(file);
   context.after(() => intruder.close());
-  intruder.exec("UPDATE audit_events SET details = '{' WHERE seq = 5");
-  intruder.exec(`UPDATE audit_events SET details = '{"nested":{"a":1}}' WHERE seq = 6`);
+  intruder.exec("UPDATE audit_events SET details = '{' WHERE seq = 6");
+  intruder.exec(`UPDATE audit_events SET details = '{"nested":{"a":1}}' WHERE seq = 7`);
   const events = await readAll(run, {}, 'root', 50);
   assert.equal(events.filter((event) => 'unreadable' in (event['details'] as object)).length, 2);
+});
+
+test('a cursor tells nobody a place in the log, and is good for the list that gave it only', async (context) => {
+  const { store, run, open, clock } = await newAudit(context);
+  await store.commit([], exampleEvents(300));
+  const cursorOf = async (input: object, namespace: string) => {
+    const { next_cursor: cursor } = (await run(
+      'audit.list_events',
+      { limit: 3, ...input },
+      namespace,
+    )) as unknown as EventPage;
+    assert.ok(cursor !== null);
+    return cursor;
+  };
+  const cursors = [await cursorOf({}, 'team-b'), await cursorOf({ limit: 6 }, 'team-b'), await cursorOf({}, 'root')];
+  assert.equal(new Set(cursors).size, 3);
+  for (const cursor of cursors) {
+    assert.match(cursor, /^[A-Za-z0-9_-]{22}$/);
+    assert.doesNotMatch(Buffer.from(cursor, 'base64url').toString('latin1'), /\d{3}|\0{4}/);
+  }
+  const [tenant = '', , root = ''] = cursors;
+  await run('audit.list_events', { cursor: tenant }, 'team-b');
+  for (const [input, namespace] of [
+    [{ cursor: tenant }, 'team-c'],
+    [{ cursor: tenant }, 'root'],
+    [{ cursor: root }, 'team-b'],
+    [{ cursor: root, all_namespaces: true }, 'root'],
+    [{ cursor: Buffer.from('250').toString('base64url') }, 'team-b'],
+    [{ cursor: Buffer.alloc(16).toString('base64url') }, 'team-b'],
+  ] as const)
+    await assert.rejects(run('audit.list_events', input, namespace), hasCode('invalid_request'));
+  const other = await open();
+  const again = await call(
+    dispatchOver(store, clock),
+    other.operations,
+    'audit.list_events',
+    { cursor: tenant },
+    'team-b',
+  );
+  assert.ok(Array.isArray(again['events']), 'another node reads it');
 });
 
 test('filters that are no operation, time or cursor are refused', async (context) => {
