@@ -1,3 +1,4 @@
+import type { Gauge } from './gauge.ts';
 import type { BoundOperation } from './operation.ts';
 
 /** What an engine (or an area of the house) gives to main.ts: everything it can do, in parts that others drive. */
@@ -10,6 +11,8 @@ export interface Engine {
   readonly jobs: readonly Job[];
   /** Columns that hold sealed values, so that key rotation can re-wrap them. */
   readonly sealedColumns: readonly SealedColumn[];
+  /** For `/metrics`. */
+  readonly gauges?: readonly Gauge[] | undefined;
   close(): Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Call } from '#core/dispatch.ts';
 import type { AppError } from '#core/errors.ts';
+import type { Gauge as GaugeSource } from '#core/gauge.ts';
 
 /**
  * What Prometheus may read. The counts of the hot path are plain numbers in objects that each route holds; they become
@@ -15,6 +16,8 @@ export interface Metrics {
   readonly observe: (call: Call, principal: unknown, error: AppError | undefined) => void;
   /** Sources of gauges that only the server knows. */
   readonly watchServer: (source: ServerGauges) => void;
+  /** Shows what an engine counts. */
+  readonly watch: (gauges: readonly GaugeSource[]) => void;
   /** The exposition text (`contentType`). */
   readonly render: () => Promise<string>;
   readonly contentType: string;
@@ -65,8 +68,30 @@ export function createMetrics(version: string): Metrics {
       });
       registry.registerMetric(gauge);
     },
+    watch: (gauges) => {
+      for (const gauge of gauges) registerSource(registry, gauge);
+    },
     render: async () => `${await registry.metrics()}\n${renderMeters(meters)}`,
   };
+}
+
+/** What cannot be read is left out, so that a store that is away does not hide everything else. */
+function registerSource(registry: Registry, { name, help, kind, labels, read }: GaugeSource): void {
+  const Kind = kind === 'counter' ? Counter : Gauge;
+  const metric = new Kind({
+    name,
+    help,
+    labelNames: [...labels],
+    registers: [],
+    async collect() {
+      const samples = await Promise.resolve()
+        .then(read)
+        .catch(() => []);
+      metric.reset();
+      for (const sample of samples) metric.inc(sample.labels ?? {}, sample.value);
+    },
+  });
+  registry.registerMetric(metric);
 }
 
 function newMeter(meters: Map<string, Meter>, route: string): Meter {

@@ -10,6 +10,7 @@ import { createBreakers } from './breaker.ts';
 import { createClaims } from './claims.ts';
 import type { LeaseEngine, Leases } from './contract.ts';
 import type { LeaseDeps } from './deps.ts';
+import { leaseGauges } from './gauges.ts';
 import { createLeases } from './manager.ts';
 import { leaseOperations } from './operations/all.ts';
 import type { RevocationParts } from './revocation.ts';
@@ -110,6 +111,7 @@ export function createLeaseService(options: LeaseServiceOptions): LeaseService {
         { name: purgeJob, schedule: '43 3 * * *', run: purge },
       ],
       sealedColumns: [],
+      gauges: leaseGauges({ store, clock, breakers, tally, sweeper }),
       close: service.close,
     },
   };

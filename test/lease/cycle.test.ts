@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { checkBooks, openHouse } from './house.ts';
 
 test('a lease is minted, lives, expires, and its subject is gone when it is revoked', async (context) => {
-  const { mint, row, shelf, service, clock, ok, audit } = await openHouse(context);
+  const house = await openHouse(context);
+  const { mint, row, shelf, service, clock, audit } = house;
   const { lease_id: id, subject } = await mint({ ttl: 60 });
   assert.deepEqual(shelf.subjects('shelf'), [subject]);
   const active = await row(id);
@@ -16,7 +17,7 @@ test('a lease is minted, lives, expires, and its subject is gone when it is revo
   clock.advance(1);
   await service.sweep();
   assert.deepEqual(shelf.subjects('shelf'), []);
-  const lease = await ok('GET', `leases/${id}`);
+  const lease = await house.ok('GET', `leases/${id}`);
   assert.deepEqual(
     [lease.state, lease.cause, lease.ended_as, lease.ended_at],
     ['revoked', 'expired', 'removed', '2026-11-21T10:01:00Z'],

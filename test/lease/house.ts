@@ -35,11 +35,13 @@ export interface House extends Client {
   readonly metrics: Metrics;
   /** Lines of the log. */
   readonly lines: Record<string, unknown>[];
-  mint(input?: object): Promise<Minted>;
-  row(id: string): Promise<LeaseRow>;
-  rows(): Promise<LeaseRow[]>;
+  readonly mint: (input?: object) => Promise<Minted>;
+  readonly row: (id: string) => Promise<LeaseRow>;
+  readonly rows: () => Promise<LeaseRow[]>;
   /** Operation, outcome and details of the audit events that concern leases, in order. */
-  audit(): Promise<{ operation: string; outcome: string; principal: string; details: Record<string, unknown> }[]>;
+  readonly audit: () => Promise<
+    { operation: string; outcome: string; principal: string; details: Record<string, unknown> }[]
+  >;
   /** A new principal with these policies; undefined policies: none. */
   enrol(name: string, rules?: readonly object[]): Promise<Client>;
   close(): Promise<void>;
@@ -142,6 +144,7 @@ export async function buildHouse(options: HouseOptions): Promise<House> {
     ...(monotonic === undefined ? {} : { monotonic }),
     ...(concurrency === undefined ? {} : { concurrency }),
   });
+  metrics.watch(service.engine.gauges ?? []);
   service.leases.attach(filesEngine(files, clock, options.refuses));
   const operations: BoundOperation[] = [
     ...bind(authOperations, { store, policies, namespacedTables: [] }),
