@@ -135,6 +135,11 @@ async function use({ screen }: Stage, issued: Issued, shop: TlsServer, checkers:
     expect(outcome.accepted, `A client that insists on a stapled OCSP answer refused: ${codeOf(outcome)}.`);
     return 'A TLS client that also insists on a stapled OCSP answer connected.';
   });
+  await screen.step('connecting with the CRLs of the path', async () => {
+    const outcome = await handshake(shop.port, name, { roots: issued.root, crls: await fetchCrls(issued) });
+    expect(outcome.accepted, `A client that checks the CRLs of the whole path refused: ${codeOf(outcome)}.`);
+    return 'A TLS client that checks the CRLs of the whole path, root included, connected.';
+  });
   await screen.step('connecting without our root', async () => {
     const outcome = await handshake(shop.port, name, {});
     expect(!outcome.accepted, 'A client that does not know our root accepted the certificate.');
@@ -211,6 +216,12 @@ async function refuseAfterRevocation({ screen }: Stage, issued: Issued, shop: Tl
     const outcome = await handshake(shop.port, name, { roots: issued.root, readStaple: checkers.readOcsp });
     expect(!outcome.accepted, 'A client that insists on a stapled OCSP answer accepted the revoked certificate.');
     return `The TLS client that insists on a stapled OCSP answer refused it: ${outcome.code}.`;
+  });
+  await screen.step('connecting again with the CRLs', async () => {
+    const outcome = await handshake(shop.port, name, { roots: issued.root, crls: await fetchCrls(issued) });
+    expect(!outcome.accepted, 'A client that checks the CRLs of the whole path accepted the revoked certificate.');
+    expect(outcome.code === 'CERT_REVOKED', `A client that checks CRLs refused for another reason: ${outcome.code}.`);
+    return `The TLS client that checks the CRLs of the whole path refused it: ${outcome.code}.`;
   });
 }
 

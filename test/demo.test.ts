@@ -51,6 +51,7 @@ test('the demo shows a certificate from its authority to its revocation, and lea
     /✓ .*Was refused shop\.example\.org[^✓]*Nearest request: shop\.example\.com/,
     /✓ .*Was issued shop\.example\.com/,
     /✓ .*trusts our root alone connected \(TLSv1\.3\)/,
+    /✓ .*checks the CRLs of the whole path, root included, connected/,
     /✓ .*does not know our root refused it/,
     /✓ .*OCSP, asked and verified by OpenSSL.*: good/,
     /✓ .*CRLs .* read by OpenSSL.*: good/,
@@ -60,6 +61,7 @@ test('the demo shows a certificate from its authority to its revocation, and lea
     /✓ .*CRLs .*: revoked/,
     /✓ .*Validation .*: not valid, revoked/,
     /✓ .*refused it: revoked/,
+    /✓ .*CRLs of the whole path refused it: CERT_REVOKED/,
     /✓ .*The audit log verifies: \d+ events/,
   ];
   let rest = output();

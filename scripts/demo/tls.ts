@@ -38,6 +38,8 @@ export async function serve({ key, certificates, staple }: Credentials): Promise
 export interface Trust {
   /** PEM of the only roots; undefined: those that Node brings along. */
   readonly roots?: string;
+  /** CRLs of every authority of the path, the root included, PEM: OpenSSL then refuses what is on one, or on none. */
+  readonly crls?: readonly string[];
   /** Reads the stapled OCSP answer. With it a client refuses a certificate of which none came, or that is not good. */
   readonly readStaple?: (answer: Buffer) => Promise<Status>;
 }
@@ -47,8 +49,8 @@ export type Handshake =
   | { readonly accepted: false; readonly code: string };
 
 /** Connects as a client of `name` that trusts just what it is told. */
-export async function handshake(port: number, name: string, { roots, readStaple }: Trust): Promise<Handshake> {
-  const trust = roots === undefined ? {} : { ca: roots };
+export async function handshake(port: number, name: string, { roots, crls, readStaple }: Trust): Promise<Handshake> {
+  const trust = { ...(roots === undefined ? {} : { ca: roots }), ...(crls === undefined ? {} : { crl: [...crls] }) };
   const requestOCSP = readStaple !== undefined;
   const socket = connect({ host: '127.0.0.1', port, servername: name, requestOCSP, timeout: 10_000, ...trust });
   const staple = stapled(socket);
