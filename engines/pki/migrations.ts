@@ -81,6 +81,18 @@ export const pkiMigrations: readonly Migration[] = [
         first_used_at BIGINT NOT NULL, PRIMARY KEY (issuer_id, shard, base_url))`,
     ],
   },
+  {
+    area: 'pki',
+    number: 4,
+    title: 'limits of roles',
+    statements: [
+      `CREATE TABLE pki_role_counts (
+        namespace TEXT NOT NULL, role TEXT NOT NULL, hour BIGINT NOT NULL, issued BIGINT NOT NULL,
+        total BIGINT NOT NULL, PRIMARY KEY (namespace, role))`,
+      `CREATE INDEX pki_certificates_unrevoked ON pki_certificates (namespace, role, not_after)
+        WHERE status <> 'revoked'`,
+    ],
+  },
 ];
 
 /**

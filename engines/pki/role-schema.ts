@@ -95,6 +95,18 @@ const optionalFields = {
   default_ttl: duration
     .refine((seconds) => seconds <= maxLife, 'at most 10y')
     .describe('Life when none is asked for; default 24h, or max_ttl if that is shorter'),
+  max_per_hour: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .describe('Most certificates that are issued in one hour of the clock (UTC), 1 to 1000000; default no limit'),
+  max_valid: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .describe('Most certificates that are neither expired nor revoked at once, 1 to 10000; default no limit'),
   organization: attribute(64, 'O'),
   organizational_unit: attribute(64, 'OU'),
   country: z
@@ -136,6 +148,8 @@ export const roleFields = {
   default_ttl: maybe(optionalFields.default_ttl),
   max_ttl: withDefault(fields.max_ttl, '30d'),
   not_before_backdate: withDefault(fields.not_before_backdate, `${backdate / 1000}s`),
+  max_per_hour: maybe(optionalFields.max_per_hour),
+  max_valid: maybe(optionalFields.max_valid),
   organization: maybe(optionalFields.organization),
   organizational_unit: maybe(optionalFields.organizational_unit),
   country: maybe(optionalFields.country),

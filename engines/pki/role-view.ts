@@ -31,6 +31,8 @@ export const roleOutput = z.strictObject({
   default_ttl: text('default_ttl'),
   max_ttl: text('max_ttl'),
   not_before_backdate: text('not_before_backdate'),
+  max_per_hour: z.number().int().describe(about('max_per_hour')).optional(),
+  max_valid: z.number().int().describe(about('max_valid')).optional(),
   organization: text('organization').optional(),
   organizational_unit: text('organizational_unit').optional(),
   country: text('country').optional(),

@@ -79,6 +79,17 @@ export interface RoleRow {
   updated_at: number;
 }
 
+/** How many certificates a role with limits has issued (role-limits.ts). */
+export interface RoleCountRow {
+  namespace: string;
+  role: string;
+  /** Hours since 1970-01-01T00:00:00Z: the one in which `issued` were issued. */
+  hour: number;
+  issued: number;
+  /** Since it has limits; grows with each, so that an update can be guarded by it. */
+  total: number;
+}
+
 export type CertificateStatus = 'valid' | 'held' | 'revoked';
 
 export interface CertificateRow {
@@ -196,6 +207,7 @@ export interface PkiTables {
   pki_issuers: IssuerRow;
   pki_cross_certificates: CrossCertificateRow;
   pki_roles: RoleRow;
+  pki_role_counts: RoleCountRow;
   pki_certificates: CertificateRow;
   pki_certificate_names: CertificateNameRow;
   pki_blocked_keys: BlockedKeyRow;

@@ -22,6 +22,7 @@ import { requireCertified } from '#pki/issuer.ts';
 import { nearestFields, planIssuance, refusalError, type Plan } from '#pki/plan.ts';
 import { decideProfile } from '#pki/role.ts';
 import type { CompiledRole } from '#pki/role-compile.ts';
+import { type Exceeded, exceededLimits, limitAdvice, takePlace } from '#pki/role-limits.ts';
 import type { CertificateProfile } from '#pki/ruling.ts';
 import { proveRequest } from '#pki/x509/request.ts';
 import { decodeSpki, keyIdentifierOf, type PublicKeyInfo, spkiSha256 } from '#pki/x509/spki.ts';
@@ -56,7 +57,8 @@ export const issueCertificate = defineOperation({
       proveAsked(asked);
       throw refusal(situation, grant, input);
     }
-    return issue(
+    const counted = await takePlace(deps.store, grant, role.role);
+    const issued = await issue(
       deps,
       grant,
       input,
@@ -64,6 +66,7 @@ export const issueCertificate = defineOperation({
       ruling.profile,
       ruling.adjustments.map((adjustment) => adjustment.message),
     );
+    return { ...issued, changes: [...counted, ...issued.changes] };
   },
 });
 
@@ -164,9 +167,22 @@ export const planCertificate = defineOperation({
     const { role, authority, asked } = await look(deps, grant, input);
     proveAsked(asked);
     const plan = planIssuance(role, asked.request, compileFacts(authority), grant.limits, grant.now);
-    return { output: viewPlan(role, plan, input) };
+    const exceeded = await exceededLimits(deps.store, grant, role.role);
+    const output = viewPlan(role, plan, input);
+    return { output: exceeded.length === 0 ? output : held(output, exceeded) };
   },
 });
+
+/** A plan that the limits of the role hold up for now. */
+function held(plan: PlanCertificateOutput, exceeded: readonly Exceeded[]): PlanCertificateOutput {
+  return {
+    ...plan,
+    allowed: false,
+    refusals: [...plan.refusals, ...exceeded.map((each) => each.refusal)],
+    advice: plan.allowed ? limitAdvice(exceeded) : `${plan.advice} ${limitAdvice(exceeded)}`,
+    certificate: null,
+  };
+}
 
 function viewPlan(role: CompiledRole, plan: Plan, input: PlanCertificateInput): PlanCertificateOutput {
   if (!plan.allowed) {
