@@ -58,8 +58,8 @@ export function createBrake(parts: BrakeParts): Brake {
   };
   const notice = (row: LeaseBrakeRow | undefined, now: number): void => {
     const mono = monotonic();
-    if (last !== undefined && now - last.wall - (mono - last.mono) > tolerance) suspicion = 'the clock jumped forward';
     if (row !== undefined && now - row.heartbeat_at > staleHeartbeat) suspicion = 'nothing was swept for a long time';
+    if (last !== undefined && now - last.wall - (mono - last.mono) > tolerance) suspicion = 'the clock jumped forward';
     last = { wall: now, mono };
   };
   return {
@@ -87,9 +87,13 @@ export function readBrake(store: Store): Promise<LeaseBrakeRow | undefined> {
   return store.first<LeaseBrakeRow>('SELECT * FROM lease_brake WHERE id = 1', []);
 }
 
-function firstRow(now: number): Change {
-  return insert('lease_brake', { id: 1, heartbeat_at: now, applied_at: null, reason: null, overdue: null });
+/** The row of the installation, made by whichever node sweeps first. */
+export function firstRow(now: number, applied: AppliedBrake = released): Change {
+  return insert('lease_brake', { id: 1, heartbeat_at: now, ...applied });
 }
+
+export type AppliedBrake = Pick<LeaseBrakeRow, 'applied_at' | 'reason' | 'overdue'>;
+export const released: AppliedBrake = { applied_at: null, reason: null, overdue: null };
 
 /** Another node made the row first. */
 function ignoreConflict(error: unknown): void {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { remove, update } from '#core/change.ts';
 import { defineOperation } from '#core/operation.ts';
-import { brakeIsOff, forgetRestore, readBrake } from '#lease/brake.ts';
+import { brakeIsOff, firstRow, forgetRestore, readBrake, released } from '#lease/brake.ts';
 import type { LeaseDeps } from '#lease/deps.ts';
 import { keepRevoked } from '#lease/times.ts';
 
@@ -28,11 +28,16 @@ export const applyBrake = defineOperation({
   idempotent: true,
   installation: true,
   async run(grant, input, { store }: LeaseDeps) {
-    const applied = (await readBrake(store))?.applied_at == null;
-    const set = { applied_at: grant.now, reason: input.reason, overdue: input.overdue };
+    const row = await readBrake(store);
+    const brake = { applied_at: grant.now, reason: input.reason, overdue: input.overdue };
+    const applied = row?.applied_at == null;
+    const change =
+      row === undefined
+        ? firstRow(grant.now, brake)
+        : update('lease_brake', brake, { id: 1, applied_at: null }, { expect: 1 });
     return {
       output: { applied },
-      changes: applied ? [update('lease_brake', set, { id: 1, applied_at: null }, { expect: 1 })] : [],
+      changes: applied ? [change] : [],
       audit: { reason: input.reason, overdue: input.overdue, applied },
     };
   },
@@ -53,7 +58,7 @@ export const releaseBrake = defineOperation({
     const brake = await readBrake(store);
     if (brake?.applied_at == null) throw brakeIsOff();
     // By now everybody knows of the time that passed unswept: it is no reason to brake again.
-    const set = { applied_at: null, reason: null, overdue: null, heartbeat_at: grant.now };
+    const set = { ...released, heartbeat_at: grant.now };
     return {
       plan: undefined,
       changes: [update('lease_brake', set, { id: 1, applied_at: brake.applied_at }, { expect: 1 }), forgetRestore()],
