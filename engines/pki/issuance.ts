@@ -87,6 +87,8 @@ export function signingKeyOf(issuer: CertifiedIssuer): Promise<SigningKey> {
     privateKey,
     publicKey: toPublicKey(issuer.row.spki),
     keyType: issuer.row.key_type,
+    // Copies: a view of Node's shared pool would go to the signing thread with the whole pool.
+    chain: issuer.chain.map(({ der }) => Uint8Array.from(der)),
   }));
   signingKeys.set(issuer, opening);
   opening.catch(() => signingKeys.delete(issuer));

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { CertifiedIssuer } from '#pki/issuer.ts';
 import { signingKeyOf } from '#pki/issuance.ts';
@@ -33,7 +34,7 @@ export function createSigner(threadCount = Math.max(1, availableParallelism() - 
   return {
     async sign(issuer, prepared) {
       const key = await signingKeyOf(issuer);
-      return leastBusy(threads).sign(issuer.row.id, key, prepared);
+      return leastBusy(threads).sign(keyIdOf(issuer), key, prepared);
     },
     makeKey: (keyType) => (keyType === 'ec-p256' ? reserve.take() : generateKeyPair(keyType)),
     async close() {
@@ -41,6 +42,18 @@ export function createSigner(threadCount = Math.max(1, availableParallelism() - 
       await Promise.all(threads.map((thread) => thread.close()));
     },
   };
+}
+
+const keyIds = new WeakMap<CertifiedIssuer, string>();
+
+/** A thread keeps a key with its chain; an issuer that was certified anew has another one. */
+function keyIdOf(issuer: CertifiedIssuer): string {
+  let id = keyIds.get(issuer);
+  if (id === undefined) {
+    const chain = hash('sha256', Buffer.concat(issuer.chain.map(({ der }) => der)), 'hex');
+    keyIds.set(issuer, (id = `${issuer.row.id} ${chain}`));
+  }
+  return id;
 }
 
 function leastBusy(threads: readonly SigningThread[]): SigningThread {

@@ -15,6 +15,7 @@ export interface KeyMessage {
   readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
   readonly keyType: KeyType;
+  readonly chain?: readonly Uint8Array[] | undefined;
 }
 
 export interface SignMessage {

@@ -89,10 +89,10 @@ function pointKeys({ name }: IssuingDistributionPoint, crl: CertificateList): Re
   if (name === undefined) return undefined;
   let keys = keysOfPoint.get(name);
   if (keys === undefined) {
-    const names: readonly GeneralName[] = name.relativeName
+    const all: readonly GeneralName[] = name.relativeName
       ? [{ kind: 'directory', name: appendRelativeName(crl.issuer, name.relativeName) }]
       : (name.fullName ?? []);
-    keysOfPoint.set(name, (keys = new Set(names.map(nameToKey))));
+    keysOfPoint.set(name, (keys = new Set(all.map(nameToKey))));
   }
   return keys;
 }

@@ -37,14 +37,15 @@ export interface ParsedCertificate {
 /** Reads a certificate for validation; `reason` says what is wrong with bytes that are none. Never throws. */
 export function parseCertificate(der: Uint8Array): ParsedCertificate | { readonly reason: string } {
   try {
-    return describe(decodeCertificate(der));
+    return describeCertificate(decodeCertificate(der));
   } catch (thrown) {
     if (thrown instanceof DerError) return { reason: thrown.message };
     throw thrown;
   }
 }
 
-function describe(certificate: Certificate): ParsedCertificate {
+/** The same for a certificate that was read already. */
+export function describeCertificate(certificate: Certificate): ParsedCertificate {
   const subjectKey = nameKey(certificate.subject);
   const issuerKey = nameKey(certificate.issuer);
   const { values, criticals, malformed } = readExtensionValues(certificate);
