@@ -1,4 +1,5 @@
 import type { ParsedArguments } from './arguments.ts';
+import { certificateField, readCertificate } from './certificate-argument.ts';
 import type { Command } from './command.ts';
 import { pathParameters } from './command.ts';
 import { exampleLine } from './example.ts';
@@ -18,8 +19,13 @@ export async function readInput(command: Command, parsed: ParsedArguments, sourc
   const input: Record<string, unknown> = file === undefined ? {} : { ...(await readBody(command, file, sources)) };
   for (const field of command.input().fields) {
     const words = parsed.fields.get(field.name);
-    if (words !== undefined) input[field.name] = await valueOf(command, field, words, sources);
+    if (words !== undefined && field.name !== certificateField(command))
+      input[field.name] = await valueOf(command, field, words, sources);
   }
+  const certificate = certificateField(command);
+  const word = certificate === undefined ? undefined : parsed.fields.get(certificate)?.[0];
+  if (certificate !== undefined && typeof word === 'string')
+    Object.assign(input, await readCertificate(certificate, word, input, sources));
   requireFields(command, input);
   checkPath(command, input);
   return input;

@@ -6,6 +6,7 @@ import { CliFailure, exitCodes } from './failure.ts';
 import type { Reservation } from './files.ts';
 import { fileBytes, fillFile, releaseFiles } from './files.ts';
 import { fullChain, fullChainField } from './full-chain.ts';
+import { isPaths, renderPaths } from './path-tree.ts';
 import { isPem, renderRecord, withoutRepeats } from './record.ts';
 import type { Screen } from './screen.ts';
 import type { Item, Paper } from './table.ts';
@@ -118,6 +119,10 @@ async function show(
   }
   if (view.json) {
     await screen.out.write(`${safeJson(rest)}\n`);
+    return;
+  }
+  if (command.operation.cli?.certificate !== undefined && isPaths(rest)) {
+    await screen.out.write(renderPaths(rest, screen.out.style));
     return;
   }
   const list = listField(command);

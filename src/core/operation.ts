@@ -29,6 +29,8 @@ export interface CliBinding {
   readonly headline?: { readonly field: string; readonly beside: readonly string[] };
   /** A field of the answer that says whether what was checked is as it should be: `false` makes the command fail. */
   readonly verdict?: string;
+  /** An input field that holds a certificate: its word is a file, `-`, or `host:port` of a TLS server that shows one. */
+  readonly certificate?: string;
 }
 
 /** What `run` brings back: the answer, and the changes that make it true. Nothing is written before dispatch commits them. */

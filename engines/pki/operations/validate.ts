@@ -21,6 +21,8 @@ import { decodePem } from '#pki/x509/pem.ts';
 
 const maxCharacters = 262_144;
 const maxBlocks = 50;
+/** Of one PEM: as many as operating systems trust. */
+const maxAnchors = 200;
 
 export const validateCertificate = defineOperation({
   id: 'pki.validate_certificate',
@@ -30,7 +32,7 @@ export const validateCertificate = defineOperation({
   input: validateCertificateInput,
   output: validateCertificateOutput,
   http: { method: 'POST', path: '/pki/certificates/validate' },
-  cli: { verdict: 'valid' },
+  cli: { alias: 'validate', arguments: ['certificate'], certificate: 'certificate', verdict: 'valid' },
   effect: 'read',
   resource: () => 'pki/validation',
   async run(grant, input, deps: PkiDeps) {
@@ -39,7 +41,7 @@ export const validateCertificate = defineOperation({
     const [leaf, ...following] = readPem(input.certificate, 'CERTIFICATE');
     if (leaf === undefined) throw new AppError('invalid_request', 'The PEM holds no certificate.');
     const given = [...following, ...readPems(input.intermediates, 'CERTIFICATE')];
-    const trusted = readPems(input.trust_anchors, 'CERTIFICATE');
+    const trusted = readPems(input.trust_anchors, 'CERTIFICATE', maxAnchors);
     const own = await ownCertificates(deps.directory, grant.namespace, [leaf, ...given]);
     const usesOwnRoots = input.trust_anchors === undefined;
     const result = await validate({
@@ -70,12 +72,12 @@ function policyInputs(input: ValidateCertificateInput): PolicyInputs {
   };
 }
 
-function readPem(text: string, label: string): Buffer[] {
-  return decodePem(text, { label, maxLength: maxCharacters, maxBlocks });
+function readPem(text: string, label: string, most = maxBlocks): Buffer[] {
+  return decodePem(text, { label, maxLength: maxCharacters, maxBlocks: most });
 }
 
-function readPems(texts: readonly string[] | undefined, label: string): Buffer[] {
-  return (texts ?? []).flatMap((text) => readPem(text, label));
+function readPems(texts: readonly string[] | undefined, label: string, most?: number): Buffer[] {
+  return (texts ?? []).flatMap((text) => readPem(text, label, most));
 }
 
 /** The one name that was given. Throws `invalid_request` for two, and for one that is none. */
