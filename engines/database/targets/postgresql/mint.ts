@@ -5,8 +5,8 @@ import type { Connections, ServerTraits, Session } from './connection.ts';
 import { identifier, identifiers, integer, literal, timestamp } from './quote.ts';
 
 /**
- * Makes a user. The preset is one message, hence one transaction and one round trip. Rights come by membership in group
- * roles: direct grants would fill the ACL of every table until nobody can be granted anything (vault#13388).
+ * Makes a user. The preset is one message, hence one round trip. Rights come by membership in group roles: direct grants
+ * would fill the ACL of every table until nobody can be granted anything (vault#13388).
  */
 export async function createUser(connections: Connections, user: NewUser): Promise<void> {
   const names = presetParts(user);
@@ -14,8 +14,17 @@ export async function createUser(connections: Connections, user: NewUser): Promi
   await connections.use(async (session) => {
     const verifier = early ?? (await verifierOf(user.credential, session.server));
     if (user.statements.length > 0) return runStatements(session, user, verifier);
-    await session.script(presetScript(user, names, verifier), { secrets: secretsOf(verifier) });
+    const script = presetScript(user, names, verifier);
+    await session.script(script, { secrets: secretsOf(verifier), patience: 2 }).catch((error: unknown) => {
+      throw mayBeHalfMade(error);
+    });
   });
+}
+
+/** What stops the first transaction leaves nothing; a limit of time may have stopped the second. */
+function mayBeHalfMade(error: unknown): unknown {
+  if (!(error instanceof TargetError) || error.kind !== 'timeout') return error;
+  return new TargetError(error.kind, error.message, { outcome: 'unknown', cause: error.cause });
 }
 
 type Parts = ReturnType<typeof presetParts>;
@@ -31,25 +40,28 @@ function presetParts(user: NewUser) {
   };
 }
 
-/** PostgreSQL 13 to 18: CREATE ROLE, ALTER ROLE … SET. What is not named is off: SUPERUSER, CREATEDB, CREATEROLE … */
+/**
+ * Two transactions. A grant keeps all other grants of the same group waiting until its commit (AddRoleMems in
+ * src/backend/commands/user.c), so that commit does not wait for the disk. The second, which makes the role one that can
+ * log in, does, and what it flushes includes the first. Between them there is a role that nobody can use.
+ * What is not named is off: SUPERUSER, CREATEDB, CREATEROLE …
+ */
 function presetScript(user: NewUser, { name, groups, actAs, validUntil }: Parts, verifier: string | undefined): string {
   const settings: [string, string | undefined][] = [
     ['role', actAs],
     ['statement_timeout', milliseconds(user.statementTimeout)],
     ['idle_in_transaction_session_timeout', milliseconds(user.idleInTransactionTimeout)],
   ];
+  const set = settings.filter(([, value]) => value !== undefined);
+  const limit = user.connectionLimit === undefined ? '' : ` CONNECTION LIMIT ${integer(user.connectionLimit)}`;
   return [
-    [
-      `CREATE ROLE ${name} LOGIN INHERIT`,
-      verifier === undefined ? 'PASSWORD NULL' : `PASSWORD ${literal(verifier)}`,
-      `VALID UNTIL ${validUntil}`,
-      ...(user.connectionLimit === undefined ? [] : [`CONNECTION LIMIT ${integer(user.connectionLimit)}`]),
-      ...(groups === '' ? [] : [`IN ROLE ${groups}`]),
-    ].join(' '),
-    ...settings.flatMap(([setting, value]) =>
-      value === undefined ? [] : [`ALTER ROLE ${name} SET ${setting} = ${value}`],
-    ),
-  ].join(';\n');
+    'BEGIN',
+    'SET LOCAL synchronous_commit = off',
+    `CREATE ROLE ${name} NOLOGIN INHERIT${limit}${groups === '' ? '' : ` IN ROLE ${groups}`}`,
+    ...set.map(([setting, value]) => `ALTER ROLE ${name} SET ${setting} = ${value}`),
+    'COMMIT',
+    `ALTER ROLE ${name} LOGIN PASSWORD ${verifier === undefined ? 'NULL' : literal(verifier)} VALID UNTIL ${validUntil}`,
+  ].join('; ');
 }
 
 function milliseconds(seconds: number | undefined): string | undefined {

@@ -21,29 +21,19 @@ interface Place {
 }
 
 /** Empties each database of it, one after the other. What fails in one does not keep the others from being done. */
-export async function clearDatabases(
-  connections: Connections,
-  session: Session,
-  target: Target,
-): Promise<{ residue: Residue[]; visited: readonly Place[] }> {
-  const visited = await findPlaces(connections, session, target);
+export async function clearDatabases(connections: Connections, session: Session, target: Target): Promise<Residue[]> {
   const residue: Residue[] = [];
-  for (const place of visited) residue.push(...(await clearDatabase(connections, session, target, place)));
-  return { residue: residue.slice(0, longestReport), visited };
+  for (const place of await findPlaces(connections, session, target))
+    residue.push(...(await clearDatabase(connections, session, target, place)));
+  return residue.slice(0, longestReport);
 }
 
-/** What is left after all that, database by database. */
-export async function describeOwned(
-  connections: Connections,
-  session: Session,
-  target: Target,
-  visited: readonly Place[],
-): Promise<Residue[]> {
+/** What keeps the user from being dropped after all that, database by database. */
+export async function describeOwned(connections: Connections, session: Session, target: Target): Promise<Residue[]> {
   const residue: Residue[] = [];
-  for (const { database } of visited) {
-    const reason = `The user still has it, and ${connections.settings.username} may not take it away.`;
+  const reason = `The user still has it, and ${connections.settings.username} may not take it away.`;
+  for (const { database } of await findPlaces(connections, session, target))
     residue.push(...(await within(connections, session, database, (visit) => listOwned(visit, target, reason))));
-  }
   return residue.length > 0 ? residue.slice(0, longestReport) : [unknownResidue];
 }
 

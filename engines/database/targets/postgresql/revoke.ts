@@ -35,16 +35,31 @@ export interface Target {
 }
 
 async function revokeWithin(connections: Connections, session: Session, target: Target): Promise<Revocation> {
-  const lock = literal(`chancery ${target.username}`);
+  let dropped = false;
   try {
-    const state = await lockUser(session, target, lock);
+    const state = await lockUser(session, target);
     if (state === undefined) return { ended: 'already_absent', sessions: 0 };
-    if (isBare(state) && target.statements.length === 0 && (await dropIfQuiet(session, target, state)))
-      return { ended: 'removed', sessions: 0 };
-    return await revokeInFull(connections, session, target, state);
+    dropped = isBare(state) && target.statements.length === 0 && (await dropIfQuiet(session, target, state));
+    if (dropped) return { ended: 'removed', sessions: 0 };
+    const sessions = await clearUser(connections, session, target, state);
+    dropped = await dropIfQuiet(session, target, state);
+    if (dropped) return { ended: 'removed', sessions };
+    throw notDropped(await describeOwned(connections, session, target));
   } finally {
-    await session.script(`SELECT pg_advisory_unlock(hashtextextended(${lock}, 0))`).catch(() => session.discard());
+    if (!dropped) await session.script(unlock(target)).catch(() => session.discard());
   }
+}
+
+function notDropped(residue: readonly Residue[], because = ''): RevocationError {
+  return new RevocationError(`The user is locked, but not all that it has could be removed.${because}`, { residue });
+}
+
+function lock(target: Target): string {
+  return `SELECT pg_advisory_lock(hashtextextended(${literal(`chancery ${target.username}`)}, 0))`;
+}
+
+function unlock(target: Target): string {
+  return lock(target).replace('pg_advisory_lock', 'pg_advisory_unlock');
 }
 
 /** What a user has at the server. */
@@ -64,10 +79,10 @@ function isBare(state: UserState): boolean {
  * Commits the lock-out before anything else, or clients would log in again while their sessions are ended. It need not
  * be on disk: a crash of the server leaves a lease that is still to be revoked. Undefined when there is no such user.
  */
-async function lockUser(session: Session, target: Target, lock: string): Promise<UserState | undefined> {
+async function lockUser(session: Session, target: Target): Promise<UserState | undefined> {
   try {
     const results = await session.script(
-      `SELECT pg_advisory_lock(hashtextextended(${lock}, 0));
+      `${lock(target)};
       BEGIN;
       SET LOCAL synchronous_commit = off;
       ALTER ROLE ${target.name} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL 'epoch';
@@ -82,15 +97,12 @@ async function lockUser(session: Session, target: Target, lock: string): Promise
   }
 }
 
-async function readState(session: Session, target: Target): Promise<UserState | undefined> {
-  return toState((await session.script(stateQuery(target)))[0]?.rows[0]);
-}
-
+/** The functions behind pg_stat_activity and pg_prepared_xacts: planning the views costs more than all the rest. */
 function stateQuery(target: Target): string {
   return `SELECT oid,
-      (SELECT count(*) FROM pg_stat_activity WHERE usesysid = role.oid)::int AS sessions,
+      (SELECT count(*) FROM pg_stat_get_activity(NULL) WHERE usesysid = role.oid)::int AS sessions,
       (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = role.oid)::int AS dependencies,
-      (SELECT count(*) FROM pg_prepared_xacts WHERE owner = role.rolname)::int AS prepared
+      (SELECT count(*) FROM pg_prepared_xact() WHERE ownerid = role.oid)::int AS prepared
     FROM pg_roles AS role WHERE rolname = ${literal(target.username)}`;
 }
 
@@ -108,21 +120,22 @@ function toState(row: Row | undefined): UserState | undefined {
 /**
  * DROP ROLE and the proof, in one message. A login that was let in before the lock and became visible after it makes the
  * division fail, and nothing is dropped: without the role nobody but a superuser could end that session.
- * False when the user is not as bare as it seemed.
+ * Gives up the advisory lock with the drop; false, and it is kept, when the user is not as bare as it seemed.
  */
 async function dropIfQuiet(session: Session, target: Target, state: UserState): Promise<boolean> {
   try {
     const results = await session.script(
       `BEGIN;
-      SELECT 1 / (count(*) = 0)::int FROM pg_stat_activity WHERE usesysid = ${state.oid};
+      SELECT 1 / (count(*) = 0)::int FROM pg_stat_get_activity(NULL) WHERE usesysid = ${state.oid};
       DROP ROLE IF EXISTS ${target.name};
       COMMIT;
       SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ${literal(target.username)} OR oid = ${state.oid})::int AS roles,
         (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ${state.oid})::int AS dependencies,
-        array(SELECT pid FROM pg_stat_activity WHERE usesysid = ${state.oid}) AS pids`,
+        array(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = ${state.oid}) AS pids;
+      ${unlock(target)}`,
       { patience: 3 },
     );
-    requireGone(results.at(-1)?.rows[0] ?? {});
+    requireGone(results.at(-2)?.rows[0] ?? {});
     return true;
   } catch (error) {
     const code = sqlState(error);
@@ -145,24 +158,19 @@ function requireGone(row: Row): void {
   });
 }
 
-async function revokeInFull(
+/** Everything between the lock and the drop. Gives the number of sessions ended. */
+async function clearUser(
   connections: Connections,
   session: Session,
   target: Target,
   state: UserState,
-): Promise<Revocation> {
+): Promise<number> {
   const powerless = await becomeMember(session, target);
   const ended = await endSessions(session, state);
   await runStatements(connections, target);
-  const { residue, visited } = await clearDatabases(connections, session, target);
-  if (residue.length === 0) {
-    const now = await readState(session, target);
-    if (now === undefined || (now.dependencies === 0 && (await dropIfQuiet(session, target, now))))
-      return { ended: 'removed', sessions: ended };
-    residue.push(...(await describeOwned(connections, session, target, visited)));
-  }
-  const why = powerless === undefined ? '' : ` ${powerless.message}`;
-  throw new RevocationError(`The user is locked, but not all that it has could be removed.${why}`, { residue });
+  const residue = await clearDatabases(connections, session, target);
+  if (residue.length > 0) throw notDropped(residue, powerless === undefined ? '' : ` ${powerless.message}`);
+  return ended;
 }
 
 /**
