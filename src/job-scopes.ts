@@ -1,4 +1,5 @@
 import { purgeJob } from '#auth/housekeeping.ts';
+import { leaseJobScopes } from '#lease/service.ts';
 import type { Jobs } from '#policy/judge.ts';
 
 /** What each background job may do: the policies of the system principals. A job that is not here may do nothing. */
@@ -8,6 +9,15 @@ export const jobScopes: Jobs = {
   'audit.write_checkpoint': { operations: ['audit.get_checkpoint'], resources: ['audit/checkpoint'] },
   'pki.publish_crls': { operations: ['pki.rebuild_crls'], resources: ['pki/authorities/*'] },
   'pki.renew_ocsp_signers': { operations: ['pki.renew_ocsp_signer'], resources: ['pki/authorities/*'] },
+  ...leaseJobScopes,
+  'database.rotate_passwords': {
+    operations: ['database.rotate_static_role', 'database.rotate_root'],
+    resources: ['database/static-roles/*', 'database/connections/*'],
+  },
+  'database.finish_drains': {
+    operations: ['database.delete_role', 'database.delete_connection'],
+    resources: ['database/roles/*', 'database/connections/*'],
+  },
   'system.serve_tls': {
     operations: [
       'pki.get_authority',

@@ -13,6 +13,8 @@ import type { Engine, Job } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
 import { createSystemCaller, type SystemCaller } from '#core/system-call.ts';
+import { createDatabase } from '#engines/database/engine.ts';
+import { databaseMigrations } from '#engines/database/migrations.ts';
 import { createPki } from '#engines/pki/engine.ts';
 import { pkiMigrations } from '#engines/pki/migrations.ts';
 import { limitPrincipals } from '#http/gates.ts';
@@ -21,7 +23,9 @@ import { readMetrics } from '#http/metrics-operation.ts';
 import { createHttpServer, type HttpServer } from '#http/server.ts';
 import { fileTls, type TlsProvider } from '#http/tls.ts';
 import { createGuardedFetch } from '#outbound/guarded-fetch.ts';
-import { createAuthorize } from '#policy/authorize.ts';
+import { leaseMigrations } from '#lease/migrations.ts';
+import { createLeaseService } from '#lease/service.ts';
+import { createAuthorize, createRecheck } from '#policy/authorize.ts';
 import { createPolicyBook } from '#policy/book.ts';
 import { policyOperations } from '#policy/operations.ts';
 import { openKeyring } from '#seal/keyring.ts';
@@ -63,7 +67,7 @@ export interface StartOptions {
 export async function start(config: Config, options: StartOptions = {}): Promise<Chancery> {
   const { clock = systemClock, log = createServerLog(config.log.level, process.stdout) } = options;
   await mkdir(config.data, { recursive: true, mode: 0o700 });
-  const store = await openStore({ url: storeUrl(config), linker: auditLinker, migrations: pkiMigrations, log });
+  const store = await openStore({ url: storeUrl(config), linker: auditLinker, migrations, log });
   try {
     return await startOnStore(config, store, clock, log);
   } catch (error) {
@@ -71,6 +75,8 @@ export async function start(config: Config, options: StartOptions = {}): Promise
     throw error;
   }
 }
+
+const migrations = [...pkiMigrations, ...leaseMigrations, ...databaseMigrations];
 
 function storeUrl({ storage }: Config): string {
   return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
@@ -100,7 +106,11 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
 
   const outbound = createGuardedFetch({ allowPrivate: config.outbound.allow, timeoutMs: 4000, maxBytes: 8_388_608 });
   const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch, outbound });
-  const seal = createSeal({ store, keyring, clock, columns: pki.sealedColumns, dispatch });
+  const lease = createLeaseService({ store, clock, dispatch, log });
+  const recheck = createRecheck({ store, policies, jobs: jobScopes });
+  const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck });
+  const columns = [pki, database].flatMap((engine) => engine.sealedColumns);
+  const seal = createSeal({ store, keyring, clock, columns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({
     store,
@@ -118,9 +128,10 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
       'the audit log is not the continuation of the last checkpoint: was the store rolled back?',
     );
 
-  const engines: readonly Engine[] = [pki, audit, seal];
+  // In the order in which they close: nothing revokes any more when the connections to databases go.
+  const engines: readonly Engine[] = [lease.engine, database, pki, audit, seal];
   const operations: BoundOperation[] = [
-    ...bind(authOperations, { store, policies, namespacedTables: pkiTables }),
+    ...bind(authOperations, { store, policies, namespacedTables }),
     ...bind(policyOperations, { store, policies, operations: () => operations }),
     ...bind(systemOperations, {
       store,
@@ -136,6 +147,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
   await Promise.all(audit.jobs.map((job) => runAtStart(job, log)));
+  lease.start();
   const notices = startNotices(config, {
     version,
     url,
@@ -165,7 +177,16 @@ async function runAtStart(job: Job, log: Logger): Promise<void> {
 }
 
 /** Tables of the engines with rows that belong to a namespace. */
-const pkiTables = ['pki_authorities', 'pki_roles', 'pki_certificates', 'pki_blocked_keys'];
+const namespacedTables = [
+  'pki_authorities',
+  'pki_roles',
+  'pki_certificates',
+  'pki_blocked_keys',
+  'leases',
+  'database_connections',
+  'database_roles',
+  'database_static_roles',
+];
 
 interface HttpParts {
   readonly operations: readonly BoundOperation[];

@@ -1,8 +1,10 @@
 import { auditOperations } from '#audit/operations.ts';
 import { authOperations } from '#auth/operations.ts';
 import type { AnyOperation } from '#core/operation.ts';
+import { databaseOperations } from '#engines/database/operations/all.ts';
 import { pkiOperations } from '#engines/pki/operations/all.ts';
 import { readMetrics } from '#http/metrics-operation.ts';
+import { leaseOperations } from '#lease/operations/all.ts';
 import { policyOperations } from '#policy/operations.ts';
 import { sealOperations } from '#seal/operations.ts';
 import { systemOperations } from './system/operations.ts';
@@ -12,6 +14,8 @@ export const allOperations: readonly AnyOperation<never>[] = [
   ...authOperations,
   ...policyOperations,
   ...pkiOperations,
+  ...databaseOperations,
+  ...leaseOperations,
   ...auditOperations,
   ...sealOperations,
   ...systemOperations,

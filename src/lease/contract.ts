@@ -26,6 +26,11 @@ export interface Leases {
    * afterwards it calls `wake`.
    */
   drain(namespace: string, scope: LeaseScope): readonly Change[];
+  /**
+   * Leases for subjects of one target that were found there without a row: in state `revoking`, with cause `orphaned`,
+   * due at once. All terms have the same role and target; their caps count for nothing.
+   */
+  adopt(grant: Grant, terms: readonly LeaseTerms[]): Promise<readonly Change[]>;
   /** How many are not revoked yet. */
   count(namespace: string, scope: LeaseScope): Promise<number>;
   /** Tells the sweeper that something may be due. */

@@ -52,9 +52,18 @@ export async function countUp(store: Store, lease: Counted, caps: Caps): Promise
 }
 
 /** Counts a lease that ended. */
-export function countDown({ namespace, role, target, principal }: Counted): Change[] {
+export function countDown(lease: Counted): Change[] {
+  return addToAll(lease, -1);
+}
+
+/** Counts one more after `countUp` of another one of the same scopes in the same unit. */
+export function countAgain(lease: Counted): Change[] {
+  return addToAll(lease, 1);
+}
+
+function addToAll({ namespace, role, target, principal }: Counted, live: number): Change[] {
   return [role, target, scopeKey({ principal })].map((scope) =>
-    update('lease_counts', {}, { namespace, scope }, { add: { live: -1 }, expect: 1 }),
+    update('lease_counts', {}, { namespace, scope }, { add: { live }, expect: 1 }),
   );
 }
 

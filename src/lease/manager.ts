@@ -5,7 +5,7 @@ import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
 import type { Facts, LeaseEngine, Leases, LeaseTerms } from './contract.ts';
-import { countLive, countUp } from './counts.ts';
+import { countAgain, countLive, countUp } from './counts.ts';
 import { endMatching, inScope } from './ending.ts';
 import type { LeaseRow } from './tables.ts';
 import { mintDeadline } from './times.ts';
@@ -35,6 +35,7 @@ export function createLeases(parts: ManagerParts): Leases {
     },
     abandon: (lease, after) => abandon(parts, lease, after),
     drain: (namespace, scope) => endMatching(inScope(namespace, scope), 'drained', clock.now()),
+    adopt: (grant, terms) => adopt(store, grant, terms),
     count: (namespace, scope) => countLive(store, namespace, scope),
     wake,
     attach(engine) {
@@ -73,6 +74,16 @@ function newLease(grant: Grant, terms: LeaseTerms): LeaseRow {
     ended_at: null,
     ended_as: null,
   };
+}
+
+async function adopt(store: Store, grant: Grant, terms: readonly LeaseTerms[]): Promise<Change[]> {
+  const due = { state: 'revoking', cause: 'orphaned', next_action_at: grant.now } as const;
+  const leases = terms.map((each) => ({ ...newLease(grant, each), ...due }));
+  const [first, ...others] = leases;
+  if (first === undefined) return [];
+  // The first may have to make the counters; in one unit only one can.
+  const counters = await countUp(store, first, {});
+  return [...leases.map((lease) => insert('leases', lease)), ...counters, ...others.flatMap(countAgain)];
 }
 
 function activation(lease: LeaseRow, facts: Facts | undefined): Change {

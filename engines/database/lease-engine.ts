@@ -1,0 +1,76 @@
+import { AppError } from '#core/errors.ts';
+import type { Grant, Limits } from '#core/grant.ts';
+import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
+import type { LeaseRow } from '#lease/tables.ts';
+import type { DatabaseDeps } from './deps.ts';
+import type { Connection } from './directory.ts';
+import { readRevocation } from './mint.ts';
+import type { UserName } from './target.ts';
+import { assertActive } from './life.ts';
+import { toRevocationError } from './target-failure.ts';
+import { decideTerms, refusalError } from './terms.ts';
+
+/** Asks the policies whether the principal of a grant may still mint; gives the limits that they set. */
+export type Recheck = (
+  grant: Grant,
+  also: { readonly operation: string; readonly resource: string; readonly ttl?: number | undefined },
+) => Promise<Limits>;
+
+type Parts = Pick<DatabaseDeps, 'directory' | 'pools'>;
+
+/** The engine, as the lease manager sees it. */
+export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
+  const { pools } = parts;
+  const withTarget = async <Result>(lease: LeaseRow, work: Parameters<typeof pools.use<Result>>[1]) => {
+    const connection = await requireConnection(parts, lease);
+    try {
+      return await pools.use(connection, work);
+    } catch (error) {
+      throw toRevocationError(error);
+    }
+  };
+  return {
+    name: 'database',
+    revoke(lease) {
+      const { connection: _connection, host: _host, ...plan } = readRevocation(lease);
+      return withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan));
+    },
+    extend: (lease, expiresAt) => withTarget(lease, (target) => target.extendUser(leasedUser(lease), expiresAt)),
+    mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
+    targetTime: (lease) => withTarget(lease, async (target) => (await target.inspect()).now),
+  };
+}
+
+function leasedUser(lease: LeaseRow): UserName {
+  const { host } = readRevocation(lease);
+  return host === undefined ? { username: lease.subject } : { username: lease.subject, host };
+}
+
+/** A connection with live leases cannot be deleted, so this fails only when somebody changed the store by hand. */
+async function requireConnection({ directory }: Pick<Parts, 'directory'>, lease: LeaseRow): Promise<Connection> {
+  const connection = await directory.connectionById(readRevocation(lease).connection);
+  if (connection !== undefined && connection.row.namespace === lease.namespace) return connection;
+  throw new RevocationError(`The connection of ${lease.target} does not exist any more.`);
+}
+
+async function mayRenew(
+  { directory }: Parts,
+  recheck: Recheck,
+  grant: Grant,
+  lease: LeaseRow,
+  ttl: number,
+): Promise<{ maxTtl: number }> {
+  const limits = await recheck(grant, { operation: 'database.issue_credentials', resource: lease.role, ttl });
+  const stored = await directory.role(lease.namespace, lease.role.slice('database/roles/'.length));
+  if (stored === undefined || !lease.role.startsWith('database/roles/'))
+    throw new AppError('refused', 'The role of this lease does not exist any more.', {
+      hint: 'Use the credentials until they end, and ask for another role then.',
+    });
+  assertActive(`role ${stored.role.name}`, stored.row);
+  assertActive(`connection of role ${stored.role.name}`, (await requireConnection({ directory }, lease)).row);
+  // How long is capped and not refused; only when no life at all is left there is nothing to renew.
+  const ruling = decideTerms(stored.role, 1, limits, grant.now);
+  if (!ruling.allowed) throw refusalError(stored.role, ruling);
+  const untilEnd = limits.notAfter === undefined ? Infinity : Math.floor((limits.notAfter - lease.issued_at) / 1000);
+  return { maxTtl: Math.min(stored.role.max_ttl, limits.maxTtl ?? Infinity, untilEnd) };
+}
