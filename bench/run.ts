@@ -3,13 +3,14 @@ import { benchmark as crl } from './crl.ts';
 import { benchmark as issue } from './issue.ts';
 import { benchmark as ocsp } from './ocsp.ts';
 import { benchmark as start } from './start.ts';
+import { benchmark as steps } from './steps.ts';
 import { benchmark as store } from './store.ts';
 import { benchmark as validate } from './validate.ts';
 import { describeLoad, describeMachine } from './harness/machine.ts';
 import type { Benchmark, Settings } from './harness/settings.ts';
 
 /** `npm run bench -- [name…] [flags]`: runs the named benchmarks, or all. Every figure of docs/performance.md is from here. */
-const benchmarks: readonly Benchmark[] = [issue, ocsp, crl, start, store, validate];
+const benchmarks: readonly Benchmark[] = [issue, steps, ocsp, crl, start, store, validate];
 
 const usage = `usage: npm run bench -- [name…] [--seconds 3] [--warm-up 2] [--connections 1,8,64] [--only sqlite,cfssl] [--large]
 
