@@ -4,8 +4,8 @@
 set -euo pipefail
 
 # openssl, gnutls, nss, curl, python, java: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
-# python3-cryptography-vectors: NIST PKITS, OCSP and CRL objects.
-packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors)
+# python3-cryptography-vectors: NIST PKITS, OCSP and CRL objects. postgresql, mariadb-server: where users are leased.
+packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib mariadb-server strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors)
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} javac zlint" >&2

@@ -7,6 +7,7 @@ import { type NewUser, type Target, TargetError, type UserName } from '#database
 import { makeUsername, newUsernameTag, usernamePrefix } from '#database/username.ts';
 import { RevocationError } from '#lease/contract.ts';
 import { freePort } from '#test/free-port.ts';
+import { mariadbWorld } from '#test/mariadb-target.ts';
 import { postgresWorld } from '#test/postgres-target.ts';
 import type { TargetWorld, UserSession } from '#test/target-world.ts';
 
@@ -14,6 +15,7 @@ import type { TargetWorld, UserSession } from '#test/target-world.ts';
 const worlds: readonly (readonly [string, () => Promise<TargetWorld>])[] = [
   ['PostgreSQL, the default version', () => postgresWorld()],
   ['PostgreSQL 18', () => postgresWorld({ major: 18 })],
+  ['MariaDB', () => mariadbWorld()],
 ];
 
 const hour = 3_600_000;

@@ -1,0 +1,123 @@
+import { parseStatement, renderStatement } from '#database/statement.ts';
+import { type Credential, type NewUser, TargetError } from '#database/target.ts';
+import { oneLineName } from './certificate-subject.ts';
+import { errorNumber } from './errors.ts';
+import { defaultPlugin, type PasswordPlugin, passwordHash } from './password-hash.ts';
+import type { Pool } from './pool.ts';
+import { account, type Flavor } from './quote.ts';
+import { cannotUser, removeUser, userExists } from './removal.ts';
+import { ask, openSession, type Session } from './session.ts';
+import { type Authentication, mintStatements } from './statements.ts';
+
+/**
+ * Makes a user. Statements of this server commit by themselves and cannot be taken back together: when the server refuses
+ * one, the user is dropped again. Where that fails too, or an answer is lost, what is left is locked (custom statements
+ * aside) and the caller revokes it.
+ */
+export async function createUser(pool: Pool, user: NewUser): Promise<void> {
+  if (user.statements.length > 0) return runCreationScripts(pool, user);
+  await pool.use(async (session) => {
+    const authentication = await authenticationOf(session.flavor, user.credential, pool.settings.passwordPlugin);
+    const { memberOf, connectionLimit } = user;
+    const [create = '', ...others] = mintStatements(session.flavor, {
+      user,
+      authentication,
+      memberOf,
+      connectionLimit,
+    });
+    const secrets = secretsOf(user.credential, authentication);
+    const step = (sql: string) => ask(session, sql, `"${sql.split(' ', 2).join(' ')}" for ${account(user)}`, secrets);
+    try {
+      await step(create);
+    } catch (error) {
+      throw errorNumber(error) === cannotUser ? taken(user, error) : error;
+    }
+    await orDrop(session, user, async () => {
+      for (const sql of others) await step(sql);
+    });
+  });
+}
+
+async function orDrop(session: Session, user: NewUser, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (session.alive()) await removeUser(session, user).catch(() => undefined);
+    throw error;
+  }
+}
+
+function taken(user: NewUser, cause?: unknown): TargetError {
+  return new TargetError('exists', `A user ${account(user)} is there already.`, { cause });
+}
+
+async function authenticationOf(
+  flavor: Flavor,
+  credential: Credential,
+  wanted: PasswordPlugin | undefined,
+): Promise<Authentication> {
+  if (credential.kind === 'certificate') {
+    const { subject, issuer } = credential;
+    return {
+      subject: oneLineName(subject, 'subject'),
+      issuer: issuer === undefined ? undefined : oneLineName(issuer, 'issuer'),
+    };
+  }
+  const plugin = wanted ?? defaultPlugin(flavor);
+  return { plugin, hash: await passwordHash(plugin, credential.password) };
+}
+
+function secretsOf(credential: Credential, authentication: Authentication): string[] {
+  const hash = 'hash' in authentication ? [authentication.hash] : [];
+  return credential.kind === 'password' ? [credential.password, ...hash] : hash;
+}
+
+/** `{{password}}` is the hash of the password: `IDENTIFIED VIA mysql_native_password USING {{password}}`. */
+async function runCreationScripts(pool: Pool, user: NewUser): Promise<void> {
+  const scripts = user.statements.map((text) => parseStatement(text, 'mysql', 'creation'));
+  await withScriptSession(pool, async (session) => {
+    const authentication = await authenticationOf(session.flavor, user.credential, pool.settings.passwordPlugin);
+    const values = {
+      name: user.username,
+      password: 'hash' in authentication ? authentication.hash : undefined,
+      expiration: new Date(user.expiresAt).toISOString().replace('T', ' ').slice(0, 19),
+    };
+    const secrets = secretsOf(user.credential, authentication);
+    if (await userExists(session, user)) throw taken(user);
+    await orDrop(session, user, async () => {
+      for (const [index, script] of scripts.entries()) {
+        await ask(session, render(script, values), `creation statement ${index + 1}`, secrets);
+      }
+    });
+  });
+}
+
+function render(script: Parameters<typeof renderStatement>[0], values: Parameters<typeof renderStatement>[1]): string {
+  try {
+    return renderStatement(script, values);
+  } catch (error) {
+    throw new TargetError('statement', `A statement cannot be written: ${(error as Error).message}.`);
+  }
+}
+
+/** The custom statements that run before a user is dropped. */
+export async function runRevocationScripts(pool: Pool, username: string, statements: readonly string[]): Promise<void> {
+  const scripts = statements.map((text) => parseStatement(text, 'mysql', 'revocation'));
+  await withScriptSession(pool, async (session) => {
+    for (const [index, script] of scripts.entries()) {
+      await ask(session, render(script, { name: username }), `revocation statement ${index + 1}`);
+    }
+  });
+}
+
+/** A session of its own, since it takes several statements in one text. It takes a turn of the pool all the same. */
+function withScriptSession(pool: Pool, work: (session: Session) => Promise<void>): Promise<void> {
+  return pool.turn(async (timeout) => {
+    const session = await openSession(pool.settings, { timeout, scripts: true });
+    try {
+      await work(session);
+    } finally {
+      await session.end();
+    }
+  });
+}

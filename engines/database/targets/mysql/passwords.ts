@@ -1,0 +1,45 @@
+import { TargetError, type UserName } from '#database/target.ts';
+import { asTargetError, errorNumber } from './errors.ts';
+import { defaultPlugin, passwordHash, passwordPlugins } from './password-hash.ts';
+import type { Pool } from './pool.ts';
+import { account, hostOf } from './quote.ts';
+import { ask, isAccount, openSession } from './session.ts';
+import { setPassword as passwordStatement } from './statements.ts';
+
+/** Gives a user another password of the kind that it has. Its sessions stay. */
+export async function setPassword(pool: Pool, user: UserName, password: string): Promise<void> {
+  await pool.use(async (session) => {
+    const where = isAccount(user.username, hostOf(user));
+    const [row] = await ask(session, `SELECT plugin FROM mysql.user WHERE ${where}`, 'the search for the user');
+    if (!row) throw new TargetError('statement', `There is no user ${account(user)}.`);
+    const plugin = passwordPlugins.find((each) => each === row['plugin']);
+    if (plugin === undefined && row['plugin'] !== '') {
+      throw new TargetError(
+        'statement',
+        `${account(user)} logs in by ${String(row['plugin'])}, which has no password.`,
+        {
+          hint: `The kinds whose password can be set are ${passwordPlugins.join(', ')}.`,
+        },
+      );
+    }
+    const kind = plugin ?? defaultPlugin(session.flavor);
+    const hash = await passwordHash(kind, password);
+    await ask(session, passwordStatement(session.flavor, user, kind, hash), `"ALTER USER" for ${account(user)}`, [
+      hash,
+    ]);
+  });
+}
+
+/** Whether the password is right: a user whose sessions are all in use is refused only after it was. */
+export async function canLogIn(pool: Pool, user: UserName, password: string): Promise<boolean> {
+  try {
+    const settings = { ...pool.settings, username: user.username, password, database: undefined };
+    await (await openSession(settings)).end();
+    return true;
+  } catch (error) {
+    const failure = asTargetError(error, 'the login');
+    if ([1203, 1226].includes(errorNumber(failure) ?? 0)) return true;
+    if (failure.kind === 'login') return false;
+    throw failure;
+  }
+}

@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Residue } from '#database/target.ts';
+import { errorNumber } from './errors.ts';
+import { equals } from './quote.ts';
+import { ask, type Session } from './session.ts';
+import { killSessions } from './statements.ts';
+
+/** How long (ms) sessions may take to end; one that rolls back a large transaction takes longer, and is residue till then. */
+const patience = 5000;
+
+/** `ER_NO_SUCH_THREAD`: it ended by itself meanwhile. */
+const gone = 1094;
+
+export interface EndedSessions {
+  readonly ended: number;
+  readonly left: readonly Residue[];
+}
+
+/** Ends these and all other sessions of a name and waits until none is left. It must be locked, or they come back. */
+export async function endSessions(
+  session: Session,
+  username: string,
+  first: readonly number[],
+): Promise<EndedSessions> {
+  const seen = new Set(first);
+  const begun = performance.now();
+  let left: readonly number[] = first;
+  for (let wait = 2; left.length > 0; wait = Math.min(wait * 2, 100)) {
+    for (const sql of killSessions(session.flavor, username, left)) await kill(session, sql);
+    await sleep(wait);
+    left = await sessionIds(session, username);
+    for (const id of left) seen.add(id);
+    if (performance.now() - begun > patience) break;
+  }
+  return { ended: seen.size - left.length, left: left.map(stubborn) };
+}
+
+export async function sessionIds(session: Session, username: string): Promise<number[]> {
+  const sql = `SELECT ID AS id FROM information_schema.PROCESSLIST WHERE ${equals('USER', username)}`;
+  return (await ask(session, sql, 'the list of sessions')).map((row) => Number(row['id']));
+}
+
+async function kill(session: Session, sql: string): Promise<void> {
+  try {
+    await ask(session, sql, 'the end of a session');
+  } catch (error) {
+    if (errorNumber(error) !== gone) throw error;
+  }
+}
+
+function stubborn(id: number): Residue {
+  return {
+    place: 'server',
+    object: `session ${id}`,
+    reason: `It was killed and has not ended yet, maybe rolling back; its user is locked. See SHOW PROCESSLIST.`,
+  };
+}

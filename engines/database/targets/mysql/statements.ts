@@ -1,0 +1,98 @@
+import type { UserName } from '#database/target.ts';
+import type { PasswordPlugin } from './password-hash.ts';
+import { account, type Flavor, identifier, literal, roleName } from './quote.ts';
+
+/**
+ * The texts of the statements, by flavor. MariaDB: https://mariadb.com/kb/en/account-management-sql-commands/. MySQL:
+ * https://dev.mysql.com/doc/refman/8.4/en/account-management-statements.html.
+ */
+
+/** How a user proves who it is, as the server stores it. */
+export type Authentication =
+  | { readonly plugin: PasswordPlugin; readonly hash: string }
+  /** Subject and issuer as OpenSSL's one line. */
+  | { readonly subject: string; readonly issuer: string | undefined };
+
+export interface AccountTerms {
+  readonly user: UserName;
+  readonly authentication: Authentication;
+  readonly memberOf: readonly string[];
+  readonly connectionLimit: number | undefined;
+}
+
+/**
+ * The statements of a minting, in order. Each commits by itself, so the account is locked until it is complete; whatever is
+ * left of a minting that stops halfway cannot log in, and is removed by revocation.
+ *
+ * A session of a user has the rights of its default roles only. MySQL takes all of them as default; MariaDB takes one, so
+ * for several groups a role is made that has them all. It is named as the user and goes with it.
+ */
+export function mintStatements(flavor: Flavor, terms: AccountTerms): string[] {
+  const who = account(terms.user);
+  const groups = [...new Set(terms.memberOf)].map((role) => roleName(flavor, role));
+  return [createUser(flavor, terms), ...membership(flavor, terms.user, groups), `ALTER USER ${who} ACCOUNT UNLOCK`];
+}
+
+/** No `IF NOT EXISTS`: a name that is taken must fail, not hand out somebody else's account. */
+function createUser(flavor: Flavor, { user, authentication, connectionLimit }: AccountTerms): string {
+  const limit = connectionLimit === undefined ? '' : ` WITH MAX_USER_CONNECTIONS ${Math.trunc(connectionLimit)}`;
+  return `CREATE USER ${account(user)} ${proof(flavor, authentication)}${limit} ACCOUNT LOCK`;
+}
+
+function proof(flavor: Flavor, authentication: Authentication): string {
+  if ('plugin' in authentication) return identified(flavor, authentication.plugin, authentication.hash);
+  const { subject, issuer } = authentication;
+  const demand = `REQUIRE SUBJECT ${literal(subject)}${issuer === undefined ? '' : ` AND ISSUER ${literal(issuer)}`}`;
+  // An empty hash is an empty password, and unlike one it is not tried by MySQL's password policy.
+  return flavor === 'mariadb' ? demand : `${identified(flavor, 'caching_sha2_password', '')} ${demand}`;
+}
+
+function identified(flavor: Flavor, plugin: PasswordPlugin, hash: string): string {
+  if (flavor === 'mariadb') return `IDENTIFIED VIA ${plugin} USING ${literal(hash)}`;
+  return `IDENTIFIED WITH ${plugin} AS ${literal(hash)}`;
+}
+
+function membership(flavor: Flavor, user: UserName, groups: readonly string[]): string[] {
+  const who = account(user);
+  const [first, ...others] = groups;
+  if (first === undefined) return [];
+  if (flavor === 'mysql') return [`GRANT ${groups.join(', ')} TO ${who}`, `SET DEFAULT ROLE ALL TO ${who}`];
+  if (others.length === 0) return [`GRANT ${first} TO ${who}`, `SET DEFAULT ROLE ${first} FOR ${who}`];
+  const bundle = identifier(user.username);
+  return [
+    `CREATE ROLE ${bundle}`,
+    ...groups.map((group) => `GRANT ${group} TO ${bundle}`),
+    `GRANT ${bundle} TO ${who}`,
+    `SET DEFAULT ROLE ${bundle} FOR ${who}`,
+  ];
+}
+
+export function setPassword(flavor: Flavor, user: UserName, plugin: PasswordPlugin, hash: string): string {
+  return `ALTER USER ${account(user)} ${identified(flavor, plugin, hash)}`;
+}
+
+export function lockUser(user: UserName): string {
+  return `ALTER USER IF EXISTS ${account(user)} ACCOUNT LOCK`;
+}
+
+/** MariaDB ends all sessions of a name at once; MySQL only one by one. */
+export function killSessions(flavor: Flavor, username: string, ids: readonly number[]): string[] {
+  if (flavor === 'mariadb') return [`KILL HARD CONNECTION USER ${literal(username)}`];
+  return ids.map((id) => `KILL CONNECTION ${id}`);
+}
+
+/** MariaDB: the role that holds several groups, if the user has one. */
+export function dropBundle(username: string): string {
+  return `DROP ROLE ${identifier(username)}`;
+}
+
+export function dropUser(user: UserName): string {
+  return `DROP USER ${account(user)}`;
+}
+
+/** What takes all rights of an account that cannot be dropped yet (MySQL). Roles are not among `ALL PRIVILEGES`. */
+export function stripUser(user: UserName, roles: readonly UserName[]): string[] {
+  const who = account(user);
+  const revokeRoles = roles.length > 0 ? [`REVOKE ${roles.map(account).join(', ')} FROM ${who}`] : [];
+  return [...revokeRoles, `REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${who}`];
+}

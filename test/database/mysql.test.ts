@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createConnection } from 'mysql2/promise';
+import type { NewUser, Target, TargetError } from '#database/target.ts';
+import { mysql } from '#database/targets/mysql.ts';
+import type { RevocationError } from '#lease/contract.ts';
+import { type MariadbServer, runAs } from '#test/mariadb.ts';
+import { type MariadbWorld, mariadbWorld } from '#test/mariadb-target.ts';
+import { newUser, password, plain } from './mysql-user.ts';
+
+let world: MariadbWorld;
+let server: MariadbServer;
+let target: Target;
+
+before(async () => {
+  world = await mariadbWorld();
+  ({ server } = world);
+  target = mysql.open(world.settings);
+});
+
+after(async () => {
+  await target.close();
+  await server.stop();
+});
+
+const as = (user: NewUser, ...statements: string[]) => runAs(server.port, user.username, password, ...statements);
+const open = (user: NewUser) =>
+  createConnection({ host: '127.0.0.1', port: server.port, user: user.username, password });
+const exists = async (user: NewUser) =>
+  (await server.run(`SELECT 1 FROM mysql.global_priv WHERE User = '${user.username}'`)).length > 0;
+
+test('the administrator of the script lacks nothing, and groups whose members make code are pointed out', async () => {
+  assert.deepEqual(await target.diagnose({ memberOf: ['app_reader', 'app_writer'] }), []);
+  const [finding, ...others] = await target.diagnose({ memberOf: ['app_code'] });
+  assert.deepEqual(others, []);
+  assert.equal(finding?.severity, 'advice');
+  assert.equal(finding.fix, 'REVOKE CREATE VIEW, CREATE ROUTINE, EVENT, TRIGGER ON `app`.* FROM `app_code`');
+});
+
+test('a member of several groups has the rights of all of them without asking', async () => {
+  const user = newUser({ memberOf: ['app_reader', 'app_writer', 'app_reader'] });
+  await target.createUser(user);
+  await as(
+    user,
+    "INSERT INTO app.notes VALUES ('third')",
+    'SELECT * FROM app.notes',
+    "DELETE FROM app.notes WHERE note = 'third'",
+  );
+  assert.deepEqual(
+    (await target.listUsers(user.username)).map((each) => each.username),
+    [user.username],
+  );
+  await target.revokeUser(user, plain);
+  assert.equal(await exists(user), false);
+});
+
+test('a taken name is refused and the account that has it is left alone', async () => {
+  const user = newUser();
+  await target.createUser(user);
+  const found = await server.run(`SHOW CREATE USER '${user.username}'@'%'`);
+  await assert.rejects(target.createUser({ ...user, memberOf: ['app_writer'] }), (error: TargetError) => {
+    assert.equal(error.kind, 'exists');
+    return error.outcome === 'not_applied';
+  });
+  assert.deepEqual(await server.run(`SHOW CREATE USER '${user.username}'@'%'`), found);
+  await target.revokeUser(user, plain);
+});
+
+test('a minting that is cut off at any moment leaves nobody who could log in, and is revoked', async () => {
+  const outcomes = new Set<string>();
+  for (let wait = 0; wait < 12; wait++) {
+    const user = newUser({ memberOf: ['app_reader', 'app_writer'] });
+    const minting = target.createUser(user).then(
+      () => 'made',
+      (error: TargetError) => `${error.kind}, ${error.outcome}`,
+    );
+    await sleep(wait * 1.5);
+    await world.breakAdminSessions();
+    const outcome = await minting;
+    outcomes.add(outcome);
+    if (outcome !== 'made') assert.equal(await target.canLogIn(user, password), false, outcome);
+    // The first attempt may be given a connection whose end has not arrived yet.
+    await target.revokeUser(user, plain).catch(() => target.revokeUser(user, plain));
+    assert.equal(await exists(user), false);
+  }
+  for (const outcome of outcomes) assert.match(outcome, /^(made|unreachable, (unknown|not_applied))$/);
+});
+
+test('a minting that waits for a lock gives up in time, and nothing arrives late', async (t) => {
+  const hasty = mysql.open({ ...world.settings, statementTimeout: 1000 });
+  const backup = await createConnection({
+    host: '127.0.0.1',
+    port: server.port,
+    user: 'root',
+    password: server.password,
+  });
+  await backup.query('FLUSH TABLES WITH READ LOCK');
+  t.after(() => backup.destroy());
+  const user = newUser();
+  await assert.rejects(hasty.createUser(user), (error: TargetError) => {
+    assert.match(error.hint ?? error.message, /READ LOCK/);
+    return error.kind === 'timeout' && error.outcome === 'not_applied';
+  });
+  const refused = await hasty.revokeUser(user, plain).catch((error: RevocationError) => error.unavailable);
+  assert.equal(refused, true);
+  await backup.query('UNLOCK TABLES');
+  await sleep(100);
+  assert.equal(await exists(user), false);
+  await hasty.close();
+});
+
+test('a group that the administrator may not grant is a matter of privileges', async () => {
+  await server.run('CREATE ROLE IF NOT EXISTS other');
+  const user = newUser({ memberOf: ['other'] });
+  await assert.rejects(target.createUser(user), (error: TargetError) => error.kind === 'privilege');
+  await target.revokeUser(user, plain);
+  const [finding] = await target.diagnose({ memberOf: ['other'] });
+  assert.equal(finding?.severity, 'missing');
+  await server.run(finding.fix);
+  assert.deepEqual(await target.diagnose({ memberOf: ['other'] }), []);
+});
+
+test('a bound on sessions holds', async () => {
+  const user = newUser({ connectionLimit: 1 });
+  await target.createUser(user);
+  const first = await open(user);
+  await assert.rejects(open(user), { errno: 1226 });
+  assert.equal(await target.canLogIn(user, password), true, 'the password is right all the same');
+  assert.equal(await target.canLogIn(user, 'another'), false);
+  first.destroy();
+  await target.revokeUser(user, plain);
+});
+
+test('users of the better ed25519 log in, and keep that kind with another password', async () => {
+  const modern = mysql.open({ ...world.settings, passwordPlugin: 'ed25519' });
+  const user = newUser();
+  await modern.createUser(user);
+  assert.equal(await modern.canLogIn(user, password), true);
+  assert.equal(await modern.canLogIn(user, 'another'), false);
+  await modern.setPassword(user, 'ein Paßwort');
+  assert.equal(await modern.canLogIn(user, 'ein Paßwort'), true);
+  const [row] = await server.run(`SELECT plugin FROM mysql.user WHERE User = '${user.username}'`);
+  assert.equal(row?.['plugin'], 'ed25519');
+  await modern.revokeUser(user, plain);
+  await modern.close();
+});
