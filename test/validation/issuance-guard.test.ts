@@ -34,10 +34,7 @@ test('names, purposes, lengths, times and issuers that the chain does not allow 
   assert.deepEqual(check(mail, 'ocsp_signer'), []);
   assert.deepEqual(check(await intermediate(authority, 'Lower'), 'authority'), ['path_length']);
   assert.deepEqual(check(await leafOf(authority, { notAfter: at - 20 * day, notBefore: at - 30 * day })), ['expired']);
-  assert.deepEqual(check(await leafOf(authority, { notAfter: at + 40 * day, notBefore: at + 30 * day })), [
-    'expired',
-    'expired',
-  ]);
+  assert.deepEqual(check(await leafOf(authority, { notAfter: at + 40 * day, notBefore: at + 30 * day })), ['expired']);
   assert.deepEqual(check(await leafOf(anchor)), ['issuer_not_found']);
 });
 

@@ -20,12 +20,12 @@ const purposeOids: Readonly<Record<Exclude<Purpose, 'any'>, string>> = {
 
 /** Rules for every certificate of a path, the trust anchor included. `at` in milliseconds. */
 export function commonFindings(parsed: ParsedCertificate, at: number, profile: Profile): Finding[] {
-  return [...formFindings(parsed, at, profile), ...keyFindings(parsed, profile)];
-}
-
-/** The same but for the key, which takes most of the time: for certificates whose key was looked at before. */
-export function formFindings(parsed: ParsedCertificate, at: number, profile: Profile): Finding[] {
-  return [...validityFindings(parsed, at), ...extensionFindings(parsed, profile), ...algorithmFindings(parsed)];
+  return [
+    ...validityFindings(parsed, at),
+    ...extensionFindings(parsed, profile),
+    ...keyFindings(parsed, profile),
+    ...algorithmFindings(parsed),
+  ];
 }
 
 /** RFC 5280 §4.1.2.5: both ends belong to the validity, which counts whole seconds. */
