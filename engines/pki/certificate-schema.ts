@@ -170,7 +170,9 @@ export const certificateFilters = {
     .min(1)
     .max(2048)
     .optional()
-    .describe('Holds exactly this name: a.example, 10.0.0.1, spiffe://… or dns:a.example'),
+    .describe(
+      'Holds exactly this name: a.example, 10.0.0.1, spiffe://… or dns:a.example; cn:agent for a common name that is none of the names',
+    ),
   key_sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, 'SHA-256 in lower-case hex')

@@ -2,6 +2,7 @@ import { toRfc3339 } from '#core/clock.ts';
 import type { z } from 'zod';
 import { decodeCertificate } from '#pki/x509/certificate.ts';
 import { extensionValue } from '#pki/x509/extension.ts';
+import { attributeValues } from '#pki/x509/name.ts';
 import { encodePem } from '#pki/x509/pem.ts';
 import type { CertificateOutput, certificateSummary } from './certificate-schema.ts';
 import type { CertificateRow } from './tables.ts';
@@ -35,6 +36,12 @@ export function summarizeCertificate(row: CertificateRow, now: number): z.output
 /** What was revoked stays revoked after its end; only what was valid to the last expires. */
 function statusOf(row: CertificateRow, now: number): CertificateOutput['status'] {
   return row.status === 'valid' && row.not_after < now ? 'expired' : row.status;
+}
+
+/** Every name that stands in it: the alternative names, then common names as `cn:agent`. */
+export function heldNames(row: Pick<CertificateRow, 'certificate'>): string[] {
+  const { subject } = decodeCertificate(row.certificate);
+  return [...namesOf(row), ...attributeValues(subject, 'common_name').map((text) => `cn:${text}`)];
 }
 
 /** Subject alternative names as `dns:a.example`, in the order of the certificate. */

@@ -169,6 +169,13 @@ export function nameKeyOf({ kind, value }: Identifier): string {
   return `${kind}:${value}`;
 }
 
+/** What the certificate is found by: its names, and a common name that is none of them as `cn:chy_ab12c_app`. */
+function searchedNames({ names, subject }: CertificateProfile): string[] {
+  const commonNames = subject.flatMap(({ type, value }) => (type === 'common_name' ? [value] : []));
+  const alone = commonNames.filter((text) => !names.some(({ value }) => value === text));
+  return [...names.map(nameKeyOf), ...alone.map((text) => `cn:${text}`)];
+}
+
 function recordLeaf(
   order: LeafOrder,
   grant: Grant,
@@ -200,8 +207,8 @@ function recordLeaf(
     crl_shard: profile.urls.crl ? order.crlShard : -1,
     purpose: grant.purpose ?? null,
   };
-  const names = profile.names.map((name) =>
-    insert('pki_certificate_names', { namespace: grant.namespace, name: nameKeyOf(name), certificate_id: id }),
+  const names = searchedNames(profile).map((name) =>
+    insert('pki_certificate_names', { namespace: grant.namespace, name, certificate_id: id }),
   );
   return [insert('pki_certificates', { ...row }), ...names];
 }

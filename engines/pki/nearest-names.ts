@@ -1,10 +1,11 @@
+import { longestCommonName } from './common-names.ts';
 import { type Identifier, type IdentifierKind, identifierKinds, parseIdentifier } from './identifier/identifier.ts';
 import { formatIp } from './identifier/ip-address.ts';
 import { shown } from './identifier/malformed.ts';
 import { fillPattern } from './identifier/uri-pattern.ts';
 import { parseUri } from './identifier/uri.ts';
 import type { CompiledAuthority, CompiledRole } from './role-compile.ts';
-import { judgeCommonName, judgeName, longestCommonName } from './role-names.ts';
+import { judgeCommonName, judgeName } from './role-names.ts';
 import type { AskedNames, CsrRequest, IssuanceRequest } from './ruling.ts';
 
 /** Which of the names that were asked for can stay, in which spelling, and what to ask for when none can. */
@@ -159,5 +160,5 @@ export function likelyCommonName({ role }: NameRules, names: readonly Identifier
     (name) => name.value.length <= longestCommonName && !(role.serverAuth && name.kind === 'email'),
   );
   const name = fitting.find(({ kind }) => kind === 'dns') ?? fitting[0];
-  return name?.value ?? role.role.allowed_common_names[0];
+  return name?.value ?? role.commonNames.example;
 }

@@ -2,6 +2,7 @@ import { toRfc3339 } from '#core/clock.ts';
 import { formatDuration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import type { Limits } from '#core/grant.ts';
+import { longestCommonName } from './common-names.ts';
 import type { Identifier, IdentifierKind } from './identifier/identifier.ts';
 import { shown } from './identifier/malformed.ts';
 import {
@@ -17,7 +18,7 @@ import {
 } from './nearest-names.ts';
 import { decideProfile } from './role.ts';
 import type { CompiledAuthority, CompiledRole } from './role-compile.ts';
-import { countAsked, longestCommonName, mostNames } from './role-names.ts';
+import { countAsked, mostNames } from './role-names.ts';
 import { tightest, validityCaps } from './role-validity.ts';
 import type { Adjustment, AskedNames, CertificateProfile, CsrRequest, IssuanceRequest, Refusal } from './ruling.ts';
 

@@ -1,4 +1,5 @@
 import type { KeyType } from '#pki/x509/algorithm.ts';
+import { type CommonNames, compileCommonNames } from './common-names.ts';
 import { type IpRange, parseIpRange } from './identifier/ip-address.ts';
 import { compileNameConstraints, type NameAttribute, type NameConstraints } from './identifier/name-constraints.ts';
 import { parseUriPattern, type UriPattern } from './identifier/uri-pattern.ts';
@@ -14,7 +15,7 @@ export interface CompiledRole {
   readonly uris: readonly UriPattern[];
   readonly mailboxes: ReadonlySet<string>;
   readonly mailHosts: ReadonlySet<string>;
-  readonly commonNames: ReadonlySet<string>;
+  readonly commonNames: CommonNames;
   /** Key usages by accepted key type. */
   readonly keyUsages: ReadonlyMap<KeyType, readonly LeafKeyUsage[]>;
   /** Made when nothing is asked. */
@@ -54,7 +55,7 @@ export function compileRole(role: Role): CompiledRole {
     uris: role.allowed_uris.map(parseUriPattern).filter((pattern) => pattern.kind === 'pattern'),
     mailboxes: new Set(role.allowed_emails.filter((entry) => !entry.startsWith('@'))),
     mailHosts: new Set(role.allowed_emails.filter((entry) => entry.startsWith('@')).map((entry) => entry.slice(1))),
-    commonNames: new Set(role.allowed_common_names),
+    commonNames: compileCommonNames(role.allowed_common_names),
     keyUsages: new Map(role.key_types.map((type) => [type, keyUsagesFor(type, role.key_usages)])),
     defaultKeyType,
     extendedKeyUsages: role.extended_key_usages.map(extendedKeyUsageOid),

@@ -61,12 +61,6 @@ export function readEmail(text: string): string | Malformed {
 /** Controls, formatting and direction marks, private use, unassigned; and lone surrogates. */
 export const unprintable = /\p{C}/u;
 
-export function readCommonName(text: string): string | Malformed {
-  if (unprintable.test(text)) return malformed('holds a character that cannot be seen');
-  if (/[,;*"\\]/.test(text)) return malformed('holds a character that separates or matches: , ; * " \\');
-  return text.trim() === text ? text : malformed('begins or ends with white space');
-}
-
 const dottedOid = /^(?:[01]\.(?:[0-9]|[1-3][0-9])|2\.(?:0|[1-9]\d{0,8}))(?:\.(?:0|[1-9]\d{0,8})){1,18}$/;
 
 /** Of the responders of our own authorities only, and of everything: neither is for a role to give. */

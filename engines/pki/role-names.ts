@@ -1,3 +1,4 @@
+import { longestCommonName } from './common-names.ts';
 import { isInternalName } from './identifier/dns-name.ts';
 import {
   guessKind,
@@ -22,9 +23,6 @@ export interface JudgedNames {
   /** Absent when none was asked for or the one that was asked for is refused. */
   readonly commonName: string | undefined;
 }
-
-/** ub-common-name (RFC 5280 appendix A.1). */
-export const longestCommonName = 64;
 
 /**
  * A request with more names than this is not read further: even if each of them stood in the parameters and in the CSR,
@@ -233,7 +231,7 @@ function judgeCommonNames(
 }
 
 /**
- * A common name is one that the role lists, exactly, or it is a name like any other: judged as such, and put among the
+ * A common name is one that the role lists (common-names.ts), or it is a name like any other: judged as such, and put among the
  * names of the certificate, because nothing that checks names today looks at the common name (RFC 9525 §2).
  */
 export function judgeCommonName(

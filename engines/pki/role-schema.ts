@@ -3,10 +3,10 @@ import { duration, formatDuration, parseDuration } from '#core/duration.ts';
 import { name } from '#core/ids.ts';
 import { keyTypes } from '#pki/x509/algorithm.ts';
 import { backdate } from './backdate.ts';
+import { readCommonName } from './common-names.ts';
 import { keyUsagesFor, leafKeyUsages, uselessKeyUsages } from './key-purpose.ts';
 import {
   entryList,
-  readCommonName,
   readDomain,
   readEmail,
   readExtendedKeyUsage,
@@ -57,7 +57,7 @@ const fields = {
   ),
   allowed_emails: entryList(1000, 254, readEmail).describe('Mailboxes that may be issued, or @host for all of a host'),
   allowed_common_names: entryList(200, 64, readCommonName).describe(
-    'Common names that may be issued although they are none of the names of the certificate; matched exactly',
+    'Common names that may be issued although they are none of the names of the certificate; matched exactly, or by a beginning of at least 4 letters, digits, _ and - with * after it: chy_ab12c_*',
   ),
   require_common_name: z.boolean().describe('Whether a common name must be asked for'),
   key_types: z

@@ -123,7 +123,7 @@ export interface CertificateRow {
   purpose: string | null;
 }
 
-/** One row per subject alternative name, for search: `dns:a.example`, `ip:10.0.0.1`. */
+/** One row per name, for search: `dns:a.example`, `ip:10.0.0.1`; `cn:agent` for a common name that is no alternative name. */
 export interface CertificateNameRow {
   namespace: string;
   name: string;

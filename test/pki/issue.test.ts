@@ -249,6 +249,28 @@ test('certificates are found by name, role, principal, key and end, newest first
   assert.deepEqual(found(await server.ok('GET', `pki/certificates?key_sha256=${key}`)), [serials[0]]);
 });
 
+test('a common name that is no alternative name is found, revoked by filter and expected as cn:', async (context) => {
+  const server = await startChancery(context);
+  const role = { extended_key_usages: ['client_auth'], allowed_common_names: ['chy_ab12c_*'] };
+  await foundPki(server, 'ec-p256', role);
+  const issue = async (commonName: string) =>
+    (await server.ok('POST', 'pki/certificates', { role: 'web', common_name: commonName })).serial_number as string;
+  const [one, other] = [await issue('chy_ab12c_one'), await issue('chy_ab12c_other')];
+  await issue('a.example.com');
+  const found = async (name: string) =>
+    (await server.ok('GET', `pki/certificates?name=${name}`)).certificates.map(
+      (each: { serial_number: string }) => each.serial_number,
+    );
+  assert.deepEqual(await found('cn:chy_ab12c_one'), [one]);
+  assert.deepEqual(await found('cn:chy_ab12c_'), []);
+  assert.deepEqual(await found('cn:a.example.com'), []);
+  const filtered = await server.ok('POST', 'pki/certificates/revoke', { name: 'cn:chy_ab12c_one', role: 'web' });
+  assert.deepEqual(filtered.serial_numbers, [one]);
+  const path = `pki/certificates/${other}/revoke`;
+  assert.equal((await server.call('POST', path, { expected: { name: 'cn:chy_ab12c_one' } })).status, 409);
+  assert.equal((await server.ok('POST', path, { expected: { name: 'cn:chy_ab12c_other' } })).status, 'revoked');
+});
+
 test('the expiring report lists soonest first and says what was renewed', async (context) => {
   const server = await startChancery(context);
   await foundPki(server);

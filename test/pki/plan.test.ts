@@ -89,6 +89,14 @@ test('a common name that cannot stay is left out, moved among the names, or give
   ]);
 });
 
+test('where the role lists beginnings of common names only, one that begins so is proposed', () => {
+  const role = { extended_key_usages: ['client_auth'], allowed_common_names: ['chy_ab12c_*'] };
+  assert.deepEqual(nearest({ role, request: { commonName: 'other' } }), [
+    { common_name: 'chy_ab12c_name' },
+    'Leave out the common name "other"; ask for the common name "chy_ab12c_name".',
+  ]);
+});
+
 test('the life is cut to what is allowed, as a duration or as a moment, whichever bounds it', () => {
   const host = { dns: ['a.example.com'] };
   const life = (given: Case) => nearest({ role: domain, ...given, request: { ...host, ...given.request } });
@@ -233,6 +241,8 @@ const text = fc.constantFrom(
   'x@evil.com',
   'Some Person',
   'Build Agent',
+  'chy_ab12c_x7',
+  'chy_ab12c_',
   `${'a'.repeat(60)}.example.com`,
   '',
   'a\0b',
@@ -276,7 +286,7 @@ const role = fc
       allowed_ip_ranges: fc.subarray(['10.0.0.0/8', '192.0.2.1/32']),
       allowed_uris: fc.subarray(['spiffe://example.org/ns/*', 'spiffe://example.org/exact']),
       allowed_emails: fc.subarray(['@example.com', 'only@example.net']),
-      allowed_common_names: fc.subarray(['Build Agent', 'Some Person']),
+      allowed_common_names: fc.subarray(['chy_ab12c_*', 'Build Agent', 'Some Person']),
       extended_key_usages: fc.constantFrom(['server_auth'], ['client_auth'], ['server_auth', 'client_auth']),
       key_types: fc.constantFrom(['ec-p256'], ['ec-p384', 'rsa-2048'], ['ed25519']),
       require_common_name: fc.boolean(),

@@ -241,6 +241,36 @@ test('a common name is one of the names, whatever its kind, or one that the role
   assert.equal(cn(`${'a'.repeat(60)}.example.com`), 'common_name');
 });
 
+test('a common name that begins as the role lists is one word of letters, digits, _ and -, and nothing that is a host name', () => {
+  const role = {
+    ...mixed,
+    extended_key_usages: ['client_auth'],
+    allowed_common_names: ['chy_ab12c_*', 'host*', 'x'.repeat(63).concat('*')],
+  };
+  const cn = (commonName: string) => {
+    const ruling = decide({ role, request: { commonName } });
+    return ruling.allowed
+      ? [ruling.profile.subject.at(-1)?.value, ...namesOf(ruling.profile)]
+      : ruling.refusals[0]?.rule;
+  };
+  assert.deepEqual(cn('chy_ab12c_readonly_0123'), ['chy_ab12c_readonly_0123']);
+  assert.deepEqual(cn('chy_ab12c_-'), ['chy_ab12c_-']);
+  assert.deepEqual(cn('host7'), ['host7']);
+  assert.deepEqual(cn('x'.repeat(64)), ['x'.repeat(64)]);
+  assert.equal(cn('chy_ab12c_'), 'allowed_common_names');
+  assert.equal(cn('chy_ab12c_*'), 'allowed_common_names');
+  assert.equal(cn('chy_ab12d_x'), 'allowed_common_names');
+  assert.equal(cn('CHY_ab12c_x'), 'allowed_common_names');
+  assert.equal(cn('xchy_ab12c_x'), 'allowed_common_names');
+  assert.equal(cn('chy_ab12c_a b'), 'allowed_common_names');
+  assert.equal(cn('chy_ab12c_\u0430'), 'allowed_common_names');
+  assert.equal(cn('chy_ab12c_x\n'), 'allowed_common_names');
+  assert.equal(cn('hostile.evil.com'), 'allowed_domains');
+  assert.equal(cn('host@evil.com'), 'allowed_emails');
+  assert.equal(cn('host'), 'allowed_domains');
+  assert.equal(cn(`chy_ab12c_${'x'.repeat(55)}`), 'allowed_common_names');
+});
+
 test('two common names are refused, the same one twice is not', () => {
   const two = { commonName: 'a.example.com', csr: csr({ commonNames: ['b.example.com'] }) };
   assert.deepEqual(rulesOf({ role: domain, request: two }), ['common_name /csr']);

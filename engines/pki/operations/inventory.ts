@@ -108,7 +108,7 @@ function searchCertificates(deps: PkiDeps, grant: Grant, input: ListCertificates
     .execute();
 }
 
-const kindPrefix = /^(?:dns|ip|uri|email):/;
+const kindPrefix = /^(?:dns|ip|uri|email|cn):/;
 
 /** `a.example` is looked for as what it looks like; `dns:a.example` says so. */
 export function certificatesNamed(deps: PkiDeps, grant: Grant, name: string) {

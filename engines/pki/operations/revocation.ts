@@ -4,7 +4,7 @@ import { toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
-import { namesOf } from '#pki/certificate-view.ts';
+import { heldNames } from '#pki/certificate-view.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import { bulkChanges, countMatches, hasFilter, maxPerCall, selectMatches, sortBySteps } from '#pki/revocation/bulk.ts';
 import { issuersOfCertificates, retirements } from '#pki/revocation/retirement.ts';
@@ -69,7 +69,7 @@ const none: { readonly changes: readonly Change[]; readonly notes: readonly stri
 function refuseUnexpected(row: CertificateRow, { expected }: RevokeCertificateInput): void {
   if (expected === undefined) return;
   const { name } = expected;
-  const names = namesOf(row);
+  const names = heldNames(row);
   const isOther =
     (name !== undefined && !names.some((held) => held === name || held.slice(held.indexOf(':') + 1) === name)) ||
     (expected.authority !== undefined && expected.authority !== row.authority) ||

@@ -18,7 +18,12 @@ export const revokeCertificateInput = z.strictObject({
   invalidity_date: invalidityDate,
   expected: z
     .strictObject({
-      name: z.string().min(1).max(2048).optional().describe('A name that it must hold: a.example or dns:a.example'),
+      name: z
+        .string()
+        .min(1)
+        .max(2048)
+        .optional()
+        .describe('A name that it must hold: a.example, dns:a.example or cn:agent'),
       authority: name.optional().describe('The authority that must have issued it'),
       role: name.optional().describe('The role by which it must have been issued'),
     })
