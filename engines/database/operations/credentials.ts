@@ -15,13 +15,13 @@ import { decideTerms, refusalError } from '#database/terms.ts';
 /** Leasing a database user, and the same without leasing. */
 
 const input = z.strictObject({
-  name: roleName,
+  role: roleName,
   ttl: duration.optional().describe('Life; default: default_ttl of the role'),
   purpose: z.string().min(1).max(200).optional().describe('Why it is needed; kept in the audit and the lease'),
 });
 type Input = z.output<typeof input>;
 
-const resource = ({ name }: Input) => roleResource(name);
+const resource = ({ role }: Input) => roleResource(role);
 const facts = ({ ttl, purpose }: Input) => ({ ttl, purpose });
 
 const issueOutput = z.strictObject({
@@ -45,16 +45,17 @@ export const issueCredentials = defineOperation({
     'Makes a database user by a role, for a time. When it ends, or is revoked, the sessions of the user are ended and the user is removed. Ask for a new one rather than keep one.',
   input,
   output: issueOutput,
-  http: { method: 'POST', path: '/database/roles/{name}/credentials', status: 201, bodyLimit: 65_536 },
+  http: { method: 'POST', path: '/database/roles/{role}/credentials', status: 201, bodyLimit: 65_536 },
+  cli: { alias: 'credentials', headline: { field: 'connection_url', beside: ['lease_id', 'expires_at'] } },
   effect: 'additive',
   openWorld: true,
   sensitive: ['password', 'connection_url'],
   resource,
   facts,
   async intend(grant, request, deps: DatabaseDeps) {
-    const role = await deps.directory.requireRole(grant.namespace, request.name);
+    const role = await deps.directory.requireRole(grant.namespace, request.role);
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
-    assertActive(`role ${request.name}`, role.row);
+    assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);
     const terms = termsFor(grant, role, request);
     const { plan: minting, changes } = await planMint(deps, grant, role, connection, terms);
@@ -130,14 +131,14 @@ export const planCredentials = defineOperation({
     'Decides a request for a database user without making one: what would be leased, or every rule that refuses and the nearest request that would pass.',
   input,
   output: planOutput,
-  http: { method: 'POST', path: '/database/roles/{name}/credentials/plan', bodyLimit: 65_536 },
+  http: { method: 'POST', path: '/database/roles/{role}/credentials/plan', bodyLimit: 65_536 },
   effect: 'read',
   resource,
   facts,
   async run(grant, request, deps: DatabaseDeps) {
-    const role = await deps.directory.requireRole(grant.namespace, request.name);
+    const role = await deps.directory.requireRole(grant.namespace, request.role);
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
-    assertActive(`role ${request.name}`, role.row);
+    assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);
     const decided = await plan(deps, grant, role.role, connection, request.ttl);
     const { terms } = decided;
