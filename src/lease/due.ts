@@ -1,33 +1,58 @@
-import type { Parameter, Store } from '#storage/store.ts';
+import { sql } from 'kysely';
+import type { Store } from '#storage/store.ts';
 import { causeOf, claimChange } from './ending.ts';
-import type { LeaseRow } from './tables.ts';
+import type { LeaseRow, LeaseTables } from './tables.ts';
 
 /** What the sweeper reads. All of it is found by an index, so that its cost is that of what is due and not of what is live. */
 
 export type DueLease = Pick<LeaseRow, 'id' | 'namespace' | 'target' | 'state' | 'cause' | 'next_action_at'>;
 
+type Target = Pick<LeaseRow, 'namespace' | 'target'>;
+
 export interface DueQuery {
   readonly now: number;
   readonly limit: number;
-  /** Targets that take no more at present. */
-  readonly without: readonly Pick<LeaseRow, 'namespace' | 'target'>[];
+  /** Targets that take no more at present, or are asked on their own. */
+  readonly without: readonly Target[];
   /** Leave out what only time would end. */
   readonly wantedOnly: boolean;
 }
 
-/** The statement that finds what is due, oldest first. */
-export function dueStatement(query: DueQuery): { sql: string; parameters: Parameter[] } {
-  const parameters: Parameter[] = [query.now];
-  let sql = 'SELECT id, namespace, target, state, cause, next_action_at FROM leases WHERE next_action_at <= ?';
+/**
+ * What is due, oldest first, at any but some targets. When thousands are due at those, all of them are passed over, so
+ * this is asked seldom, and as a search (in a thread of its own on SQLite).
+ */
+export function dueQuery(store: Store, { now, limit, without, wantedOnly }: DueQuery) {
+  let query = store
+    .tables<LeaseTables>()
+    .selectFrom('leases')
+    .select(['id', 'namespace', 'target', 'state', 'cause', 'next_action_at'])
+    .where('next_action_at', '<=', now);
   // The states are those of the index leases_unsettled.
-  if (query.wantedOnly) sql += ` AND state IN ('minting', 'revoking', 'stuck') AND cause IS NOT NULL`;
-  if (query.without.length > 0) {
-    const without = padded(query.without);
-    sql += ` AND (namespace, target) NOT IN (VALUES ${without.map(() => '(?, ?)').join(', ')})`;
-    for (const { namespace, target } of without) parameters.push(namespace, target);
+  if (wantedOnly)
+    query = query.where(sql<boolean>`state IN ('minting', 'revoking', 'stuck')`).where('cause', 'is not', null);
+  if (without.length > 0) {
+    const keys = sql.join(without.map(({ namespace, target }) => sql`${`${namespace} ${target}`}`));
+    query = query.where(sql<boolean>`namespace || ' ' || target NOT IN (${keys})`);
   }
-  parameters.push(query.limit);
-  return { sql: `${sql} ORDER BY next_action_at LIMIT ?`, parameters };
+  return query.orderBy('next_action_at').limit(limit);
+}
+
+export function findDue(store: Store, query: DueQuery): Promise<DueLease[]> {
+  return dueQuery(store, query).execute();
+}
+
+export const dueAtTarget = `SELECT id, namespace, target, state, cause, next_action_at FROM leases
+  WHERE namespace = ? AND target = ? AND next_action_at <= ? ORDER BY next_action_at LIMIT ?`;
+
+/** What is due at one target, oldest first. */
+export function findDueAt(
+  store: Store,
+  { namespace, target }: Target,
+  now: number,
+  limit: number,
+): Promise<DueLease[]> {
+  return store.all<DueLease>(dueAtTarget, [namespace, target, now, limit]);
 }
 
 /** Repeats the last entry up to a power of two, so that there are few texts of statements to prepare. */
@@ -36,11 +61,6 @@ function padded<Item>(items: readonly Item[]): Item[] {
   if (last === undefined) return [];
   const length = 2 ** Math.ceil(Math.log2(items.length));
   return [...items, ...Array.from({ length: length - items.length }, () => last)];
-}
-
-export function findDue(store: Store, query: DueQuery): Promise<DueLease[]> {
-  const { sql, parameters } = dueStatement(query);
-  return store.all<DueLease>(sql, parameters);
 }
 
 /** The soonest time after `now` at which a lease comes due. */

@@ -14,8 +14,9 @@ export const leaseMigrations: readonly Migration[] = [
         expires_at BIGINT NOT NULL, max_expires_at BIGINT NOT NULL, renewals BIGINT NOT NULL, next_action_at BIGINT,
         claim TEXT, attempts BIGINT NOT NULL, last_error TEXT, unavailable BIGINT NOT NULL, residue TEXT,
         ended_at BIGINT, ended_as TEXT)`,
-      // What is due, in the order in which it is. It holds the target, so that those that rest are passed over in the index.
+      // What is due, in the order in which it is; the target is in it, so that it is told in the index whose a lease is.
       `CREATE INDEX leases_due ON leases (next_action_at, namespace, target) WHERE next_action_at IS NOT NULL`,
+      `CREATE INDEX leases_due_at ON leases (namespace, target, next_action_at) WHERE next_action_at IS NOT NULL`,
       // The few that are neither active nor revoked: for counting them, and for sweeping under the brake.
       `CREATE INDEX leases_unsettled ON leases (state, next_action_at)
         WHERE state IN ('minting', 'revoking', 'stuck')`,

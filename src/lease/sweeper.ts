@@ -3,7 +3,7 @@ import type { Store, StoreLog } from '#storage/store.ts';
 import type { Brake } from './brake.ts';
 import { type Breakers, targetKey } from './breaker.ts';
 import { type Claims, newClaim } from './claims.ts';
-import { claimDue, type DueLease, findDue, nextDueAfter } from './due.ts';
+import { claimDue, type DueLease, findDue, findDueAt, nextDueAfter } from './due.ts';
 import type { LeaseRow } from './tables.ts';
 
 /**
@@ -40,7 +40,7 @@ export interface SweeperParts {
 
 /** Claimed at once: per target as many times its concurrency as this, over all targets this many. Bounds memory. */
 const claimsPerSlot = 8;
-const mostClaimed = 256;
+const mostClaimed = 1024;
 const batchSize = 64;
 /** How often in a row another node may be faster before this one leaves it to the others until the next sweep. */
 const mostFruitless = 10;
@@ -62,6 +62,8 @@ export function createSweeper(parts: SweeperParts): Sweeper {
   let running: Promise<void> | undefined;
   let changed = Promise.withResolvers<void>();
   let lastSweep: number | undefined;
+  /** Whether targets that nothing is under way at may have something due. */
+  const search = { needed: true };
   const closing = new AbortController();
   const closed = (): boolean => closing.signal.aborted;
 
@@ -81,7 +83,9 @@ export function createSweeper(parts: SweeperParts): Sweeper {
         lane.running -= 1;
         parts.claims.drop(lease);
         advance(lane);
-        if (lane.running === 0) lanes.delete(targetKey(lane));
+        if (lane.running > 0) return room(parts, lane) > 0 ? signal() : undefined;
+        lanes.delete(targetKey(lane));
+        search.needed = true;
         signal();
       });
   };
@@ -109,7 +113,7 @@ export function createSweeper(parts: SweeperParts): Sweeper {
     let fruitless = 0;
     while (!closed()) {
       const seen = changed.promise;
-      const { chosen, taken } = await takeBatch(parts, lanes);
+      const { chosen, taken } = await takeBatch(parts, lanes, search);
       parts.claims.hold(taken);
       taken.forEach(put);
       // Another node was faster; it is at work, and there may be more.
@@ -123,6 +127,7 @@ export function createSweeper(parts: SweeperParts): Sweeper {
   };
   const run = (): Promise<void> => {
     if (closed()) return Promise.resolve();
+    search.needed = true;
     signal();
     return (running ??= sweep().finally(() => (running = undefined)));
   };
@@ -154,40 +159,67 @@ interface Batch {
   readonly taken: readonly LeaseRow[];
 }
 
-/** Claims what is due of the targets that have room. Empty when nothing can be claimed now. */
-async function takeBatch(parts: SweeperParts, lanes: ReadonlyMap<string, Lane>): Promise<Batch> {
-  const { store, brake, breakers, claims } = parts;
-  const limit = Math.min(batchSize, mostClaimed - claims.size());
+type Lanes = ReadonlyMap<string, Lane>;
+
+/** Claims what is due of the targets that have room. */
+async function takeBatch(parts: SweeperParts, lanes: Lanes, search: { needed: boolean }): Promise<Batch> {
+  const limit = Math.min(batchSize, mostClaimed - parts.claims.size());
   if (limit <= 0) return { chosen: 0, taken: [] };
-  const { now, mode } = await brake.look();
-  const room = roomOf(parts, lanes);
-  const without = new Map<string, Pick<LeaseRow, 'namespace' | 'target'>>();
-  for (const [key, lane] of lanes) if (room(key) === 0) without.set(key, lane);
-  for (const { target: key } of breakers.open()) if (room(key) === 0) without.set(key, splitKey(key));
-  const due = await findDue(store, { now, limit, without: [...without.values()], wantedOnly: mode !== 'free' });
-  const chosen = choose(due, room);
-  const taken = chosen.length === 0 ? [] : await claimDue(store, chosen, newClaim(), now);
+  const { now, mode } = await parts.brake.look();
+  const due =
+    mode === 'free' ? await findAll(parts, lanes, search, now, limit) : await findWanted(parts, lanes, now, limit);
+  const chosen = choose(due, (key, lease) => room(parts, lanes.get(key) ?? { ...lease, waiting: [], running: 0 }));
+  const taken = chosen.length === 0 ? [] : await claimDue(parts.store, chosen, newClaim(), now);
   return { chosen: chosen.length, taken };
 }
 
-/** How many more of a target may be claimed: nothing before half of what it has is done, so that batches are large. */
-function roomOf({ breakers, concurrency }: SweeperParts, lanes: ReadonlyMap<string, Lane>) {
-  const most = concurrency * claimsPerSlot;
-  return (key: string): number => {
-    const lane = lanes.get(key);
-    const held = lane === undefined ? 0 : lane.waiting.length + lane.running;
-    const admitted = breakers.admits(key, most);
-    // A target that is away gets one probe.
-    if (admitted < most) return held === 0 ? admitted : 0;
-    return held > most / 2 ? 0 : most - held;
-  };
+/** First what is due where something is under way already, each target by itself; then elsewhere, when that is needed. */
+async function findAll(
+  parts: SweeperParts,
+  lanes: Lanes,
+  search: { needed: boolean },
+  now: number,
+  limit: number,
+): Promise<DueLease[]> {
+  const due: DueLease[] = [];
+  for (const lane of lanes.values()) {
+    const most = Math.min(room(parts, lane), limit - due.length);
+    if (most > 0) due.push(...(await findDueAt(parts.store, lane, now, most)));
+  }
+  if (!search.needed || due.length >= limit) return due;
+  search.needed = false;
+  const without = [...lanes.values(), ...restingTargets(parts)];
+  const elsewhere = await findDue(parts.store, { now, limit: limit - due.length, without, wantedOnly: false });
+  if (elsewhere.length > 0) search.needed = true;
+  return [...due, ...elsewhere];
 }
 
-function choose(due: readonly DueLease[], room: (key: string) => number): DueLease[] {
+/** Under the brake there is little to end, and it has an index of its own. */
+function findWanted(parts: SweeperParts, lanes: Lanes, now: number, limit: number): Promise<DueLease[]> {
+  const full = [...lanes.values()].filter((lane) => room(parts, lane) === 0);
+  return findDue(parts.store, { now, limit, without: [...full, ...restingTargets(parts)], wantedOnly: true });
+}
+
+/** Targets that are away and not to be probed yet. */
+function restingTargets({ breakers }: SweeperParts): Pick<LeaseRow, 'namespace' | 'target'>[] {
+  return breakers.open().flatMap(({ target: key }) => (breakers.admits(key, 1) === 0 ? [splitKey(key)] : []));
+}
+
+/** How many more of a target may be claimed: nothing before half of what it has is done, so that batches are large. */
+function room({ breakers, concurrency }: SweeperParts, lane: Lane): number {
+  const most = concurrency * claimsPerSlot;
+  const held = lane.waiting.length + lane.running;
+  const admitted = breakers.admits(targetKey(lane), most);
+  // A target that is away gets one probe.
+  if (admitted < most) return held === 0 ? admitted : 0;
+  return held > most / 2 ? 0 : most - held;
+}
+
+function choose(due: readonly DueLease[], roomOf: (key: string, lease: DueLease) => number): DueLease[] {
   const left = new Map<string, number>();
   return due.filter((lease) => {
     const key = targetKey(lease);
-    const free = left.get(key) ?? room(key);
+    const free = left.get(key) ?? roomOf(key, lease);
     left.set(key, free - 1);
     return free > 0;
   });

@@ -211,13 +211,13 @@ function renews(open: Open): void {
     let refuses = false;
     const house = await open(context, { refuses: () => refuses });
     const { lease_id: id } = await house.mint({ ttl: 60 });
-    const before = await house.row(id);
+    const untouched = await house.row(id);
     refuses = true;
     assert.equal((await house.call('POST', `leases/${id}/renew`, { increment: '1h' })).status, 403);
     refuses = false;
     house.shelf.behave('shelf', { away: true });
     assert.equal((await house.call('POST', `leases/${id}/renew`, { increment: '1h' })).status, 500);
-    assert.deepEqual(await house.row(id), before);
+    assert.deepEqual(await house.row(id), untouched);
   });
 
   test('renewals that race with each other and with the end leave one truth', async (context) => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { dueStatement } from '#lease/due.ts';
+import { dueAtTarget, dueQuery } from '#lease/due.ts';
 import { run } from '#test/postgres.ts';
 import { toDollars } from '#storage/postgres/sql.ts';
+import type { Parameter } from '#storage/store.ts';
 import { postgresBackend, sqliteBackend } from '../storage/support.ts';
 import { checkBooks, openHouse } from './house.ts';
 
@@ -28,11 +29,13 @@ for (const backend of [sqliteBackend(), postgresBackend()]) {
         [{ wantedOnly: false, without: [target] }, 'leases_due'],
         [{ wantedOnly: true, without: [] }, 'leases_unsettled'],
       ] as const) {
-        const { sql, parameters } = dueStatement({ now, limit: 64, ...query });
-        const plan = await explain(url, sql, parameters);
+        const { sql, parameters } = dueQuery(house.store, { now, limit: 64, ...query }).compile();
+        const plan = await explain(url, sql, parameters as Parameter[]);
         assert.ok(plan.includes(index), plan);
         assert.ok(!/SCAN leases\b(?! USING)|Seq Scan on leases/.test(plan), plan);
       }
+      const atTarget = await explain(url, dueAtTarget, [target.namespace, target.target, now, 64]);
+      assert.ok(atTarget.includes('leases_due_at'), atTarget);
       const next = await explain(
         url,
         'SELECT next_action_at AS at FROM leases WHERE next_action_at > ? ORDER BY next_action_at LIMIT 1',
@@ -65,20 +68,16 @@ for (const backend of [sqliteBackend(), postgresBackend()]) {
       const { house } = await openFull(context, 10_000);
       house.clock.advance(3_600_000);
       let most = 0;
-      let done = false;
-      const watch = (async () => {
-        while (!done) {
-          const row = await house.store.first<{ held: number }>(
-            `SELECT COUNT(*) AS held FROM leases WHERE state = 'revoking'`,
-            [],
-          );
-          most = Math.max(most, row?.held ?? 0);
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
-      })();
+      const count = async () => {
+        const [row] = await house.store.all<{ held: number }>(
+          `SELECT COUNT(*) AS held FROM leases WHERE state = 'revoking'`,
+          [],
+        );
+        most = Math.max(most, row?.held ?? 0);
+      };
+      const timer = setInterval(() => void count(), 10);
       await house.service.sweep();
-      done = true;
-      await watch;
+      clearInterval(timer);
       assert.ok(most > 0 && most <= 256, `${most} were claimed at once`);
       const [left] = await house.store.all<{ live: number }>(
         `SELECT COUNT(*) AS live FROM leases WHERE state <> 'revoked'`,
@@ -121,20 +120,15 @@ async function execute(url: string, statements: readonly string[]): Promise<void
   database.close();
 }
 
-async function explain(
-  url: string,
-  sql: string,
-  parameters: readonly (string | number | Uint8Array | null)[],
-): Promise<string> {
+async function explain(url: string, sql: string, parameters: readonly Parameter[]): Promise<string> {
   if (url.startsWith('sqlite:')) {
     const database = new DatabaseSync(url.slice('sqlite:'.length));
     const rows = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...parameters);
     database.close();
     return rows.map((row) => row['detail']).join('\n');
   }
-  const values = [...parameters];
-  const text = toDollars(sql).replace(/\$\d+/g, () => {
-    const value = values.shift();
+  const text = toDollars(sql).replace(/\$(\d+)/g, (_, number: string) => {
+    const value = parameters[Number(number) - 1];
     return typeof value === 'number' ? String(value) : `'${String(value)}'`;
   });
   const rows = await run(url, `EXPLAIN ${text}`);
