@@ -1,4 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { validateCertificate } from '#pki/validation/validate.ts';
 import { decodePem } from '#pki/x509/pem.ts';
 import { hostName } from './harness/csr.ts';
@@ -10,7 +14,7 @@ import { apiRequest, measure, withServer } from './harness/world.ts';
 /** Validation of a chain of three P-256 certificates. */
 export const benchmark: Benchmark = {
   name: 'validate',
-  summary: 'certification paths validated per second, beside the bare signature checks of Node',
+  summary: 'certification paths validated per second, beside openssl verify and the bare signature checks of Node',
   async run({ seconds, warmUp }) {
     await withServer({}, async (server) => {
       const issued = (await server.ok('POST', 'pki/certificates', { role: 'web', dns_names: [hostName(1)] })) as {
@@ -19,6 +23,7 @@ export const benchmark: Benchmark = {
       };
       const pems = [issued.certificate, ...issued.chain];
       const bare = bareRate(pems, seconds);
+      const openssl = opensslRates(pems, seconds);
       const [leaf, ...above] = pems.map(
         (pem) => decodePem(pem, { label: 'CERTIFICATE', maxLength: 65_536, maxBlocks: 1 })[0],
       );
@@ -57,6 +62,8 @@ export const benchmark: Benchmark = {
             rest.cpu.main,
           ],
           ['the validator on one thread', engine, ratio(engine, bare)],
+          ['openssl verify, one process for 200 certificates', openssl.batched, ratio(openssl.batched, bare)],
+          ['openssl verify, a process for each', openssl.single, ratio(openssl.single, bare)],
           ['bare: X509Certificate parsed, two signatures, name and dates', bare],
         ],
       );
@@ -79,4 +86,29 @@ function bareRate(pems: readonly string[], seconds: number): number {
       );
     if (!good) throw new Error('the chain does not validate');
   });
+}
+
+/** `openssl verify` with the same name and purpose: started anew each time, and told to do 200 at once. */
+function opensslRates(pems: readonly string[], seconds: number): { readonly single: number; readonly batched: number } {
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-bench-'));
+  try {
+    const files = ['leaf.pem', 'intermediate.pem', 'root.pem'].map((name) => join(folder, name));
+    for (const [index, file] of files.entries()) writeFileSync(file, pems[index] ?? '');
+    const [leaf = '', intermediate = '', root = ''] = files;
+    const trust = ['-no-CApath', '-no-CAstore', '-CAfile', root, '-untrusted', intermediate];
+    const words = ['verify', ...trust, '-purpose', 'sslserver', '-verify_hostname', hostName(1)];
+    const verify = (count: number) => {
+      const answer = execFileSync('openssl', [...words, ...Array.from({ length: count }, () => leaf)], {
+        encoding: 'utf8',
+      });
+      if (answer.split(': OK').length !== count + 1) throw new Error('openssl does not verify the chain');
+    };
+    const batch = 200;
+    return {
+      single: syncRate(seconds, 1, () => verify(1)),
+      batched: batch * syncRate(seconds, 1, () => verify(batch)),
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -32,13 +32,12 @@ export function commonFindings(parsed: ParsedCertificate, at: number, profile: P
 function validityFindings({ certificate }: ParsedCertificate, at: number): Finding[] {
   const second = Math.floor(at / 1000) * 1000;
   const { notBefore, notAfter } = certificate;
+  if (second >= notBefore && second <= notAfter) return [];
   const expected = `a time from ${toRfc3339(notBefore)} to ${toRfc3339(notAfter)}`;
   const section = 'RFC 5280 §6.1.3 (a)(2)';
   if (second < notBefore)
     return [finding('not_yet_valid', toRfc3339(at), expected, section, 'Wait, or correct the clock of the authority.')];
-  if (second > notAfter)
-    return [finding('expired', toRfc3339(at), expected, section, 'Replace the certificate by a newer one.')];
-  return [];
+  return [finding('expired', toRfc3339(at), expected, section, 'Replace the certificate by a newer one.')];
 }
 
 /** Extensions that the algorithm of RFC 5280 §6.1 reads: none of them may be unreadable. */
