@@ -32,7 +32,7 @@ export interface TargetSettings {
   readonly username: string;
   readonly password: string;
   readonly tls: TargetTls;
-  /** Most connections at a time; the others wait their turn. */
+  /** Most connections at a time, from 2 on; the others wait their turn. */
   readonly maxConnections: number;
   /** Milliseconds; waiting for a free connection counts as well. */
   readonly connectTimeout: number;

@@ -266,6 +266,27 @@ for (const major of [undefined, 18]) {
       await world.root('DROP TABLE public.ownerless');
     });
 
+    test('a user that somebody made a superuser is left to a superuser, and said so', async () => {
+      const user = await create();
+      await world.root(`ALTER ROLE "${user.username}" SUPERUSER`);
+      await assert.rejects(
+        target.revokeUser(user, dropped),
+        (error) => error instanceof RevocationError && !error.unavailable && /42501/.test(error.message),
+      );
+      await world.root(`ALTER ROLE "${user.username}" NOSUPERUSER`);
+      assert.equal((await target.revokeUser(user, dropped)).ended, 'removed');
+    });
+
+    test('many users that own something are revoked at once, over few connections', async () => {
+      const users = await Promise.all(Array.from({ length: 12 }, () => create()));
+      for (const user of users)
+        await world.rootIn('third', `CREATE SCHEMA "${user.username}" AUTHORIZATION "${user.username}"`);
+      const narrow = world.kind.open({ ...world.settings, maxConnections: 2 });
+      const ends = await Promise.all(users.map((user) => narrow.revokeUser(user, dropped)));
+      assert.ok(ends.every(({ ended }) => ended === 'removed'));
+      await narrow.close();
+    });
+
     test('a revocation whose connection breaks half way ends well the next time', async () => {
       const user = await create();
       await litterEverywhere(user);

@@ -335,6 +335,20 @@ describe('a target on PostgreSQL', () => {
     assert.equal((await target.revokeUser(user, plan)).ended, 'removed');
   });
 
+  test('idle connections that a firewall has dropped are found out and replaced', async (t) => {
+    const way = await blackHole(world.server.port);
+    const far = open({ port: way.port, connectTimeout: 500 });
+    await Promise.all([far.inspect(), far.inspect(), far.inspect()]);
+    way.forget();
+    const later = performance.now() + 10_000;
+    t.mock.method(performance, 'now', () => later);
+    const user = newUser();
+    await far.createUser(user);
+    assert.equal((await far.revokeUser(user, plan)).ended, 'removed');
+    await far.close();
+    await way.close();
+  });
+
   test('a wait for a connection has an end', async () => {
     const narrow = open({ maxConnections: 1, connectTimeout: 300, statementTimeout: 5000 });
     await narrow.inspect();

@@ -6,12 +6,15 @@ export interface BlackHole {
   readonly port: number;
   /** From now on nothing passes in this direction: `answers` lets requests arrive and loses what comes back. */
   swallow(what: 'answers' | 'everything'): void;
+  /** The connections there are go silent; new ones work. */
+  forget(): void;
   close(): Promise<void>;
 }
 
 export async function blackHole(target: number): Promise<BlackHole> {
   let lost: 'nothing' | 'answers' | 'everything' = 'nothing';
   const sockets = new Set<Socket>();
+  const forgotten = new WeakSet<Socket>();
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1');
     for (const socket of [client, upstream]) {
@@ -21,8 +24,8 @@ export async function blackHole(target: number): Promise<BlackHole> {
         if (lost === 'nothing') for (const each of [client, upstream]) each.destroy();
       });
     }
-    client.on('data', (chunk) => lost !== 'everything' && upstream.write(chunk));
-    upstream.on('data', (chunk) => lost === 'nothing' && client.write(chunk));
+    client.on('data', (chunk) => lost !== 'everything' && !forgotten.has(client) && upstream.write(chunk));
+    upstream.on('data', (chunk) => lost === 'nothing' && !forgotten.has(upstream) && client.write(chunk));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -31,6 +34,9 @@ export async function blackHole(target: number): Promise<BlackHole> {
     port: address.port,
     swallow(what) {
       lost = what;
+    },
+    forget() {
+      for (const socket of sockets) forgotten.add(socket);
     },
     async close() {
       for (const socket of sockets) socket.destroy();

@@ -63,16 +63,15 @@ export function adminDatabase(settings: TargetSettings): string {
 
 export function openConnections(settings: TargetSettings): Connections {
   const visitors = Math.max(1, Math.floor(settings.maxConnections / 4));
-  const latest: Latest = { server: undefined };
-  const pool = openPool(settings, Math.max(1, settings.maxConnections - visitors), latest);
+  const admins = openPool(settings, Math.max(1, settings.maxConnections - visitors));
   const visits = createQueue(visitors);
   const connect = (username: string, password: string, database: string) =>
     connectClient(settings, username, password, database);
   return {
     settings,
-    server: () => latest.server,
+    server: () => admins.latest.server,
     connectAs: connect,
-    use: (task) => usePooled(pool, settings, task),
+    use: (task) => usePooled(admins, task),
     useDatabase: (database, task) =>
       visits.run(async () => {
         const client = await connect(settings.username, settings.password, database);
@@ -85,18 +84,25 @@ export function openConnections(settings: TargetSettings): Connections {
           await client.end().catch(() => undefined);
         }
       }),
-    close: () => pool.end(),
+    close: () => admins.pool.end(),
   };
 }
 
 const traits = new WeakMap<ClientBase, ServerTraits>();
 const lastUse = new WeakMap<ClientBase, number>();
 
-interface Latest {
-  server: ServerTraits | undefined;
+interface AdminPool {
+  readonly pool: Pool;
+  readonly settings: TargetSettings;
+  readonly latest: {
+    server: ServerTraits | undefined;
+    /** Connections last used until then (`performance.now()`) are taken for dead. */
+    deadBefore: number;
+  };
 }
 
-function openPool(settings: TargetSettings, max: number, latest: Latest): Pool {
+function openPool(settings: TargetSettings, max: number): AdminPool {
+  const latest: AdminPool['latest'] = { server: undefined, deadBefore: 0 };
   const pool = new Pool({
     ...clientConfig(settings, settings.username, settings.password, adminDatabase(settings)),
     max,
@@ -111,38 +117,40 @@ function openPool(settings: TargetSettings, max: number, latest: Latest): Pool {
   // A connection that breaks while it is idle leaves the pool by itself; one in use fails its query.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
-  return pool;
+  return { pool, settings, latest };
 }
 
 /** Milliseconds after which a connection is asked whether it still lives: firewalls drop idle ones without a word. */
 const trusted = { idle: 5000, answer: 2000 };
 
-async function takeConnection(pool: Pool): Promise<PoolClient> {
+/** Where one that was idle turns out to be dead, the others that were as idle are not asked, so that only one wait is lost. */
+async function takeConnection({ pool, settings, latest }: AdminPool): Promise<PoolClient> {
   for (;;) {
     const client = await pool.connect().catch((error: unknown) => {
       throw toTargetError(error, 'connect');
     });
-    const used = lastUse.get(client);
-    if (used === undefined || performance.now() - used < trusted.idle) return client;
-    const question = { text: '', query_timeout: trusted.answer };
-    if (
-      await client.query(question).then(
+    const used = lastUse.get(client) ?? performance.now();
+    if (used > latest.deadBefore) {
+      if (performance.now() - used < trusted.idle) return client;
+      const question = { text: '', query_timeout: Math.min(trusted.answer, settings.connectTimeout) };
+      const alive = await client.query(question).then(
         () => true,
         () => false,
-      )
-    )
-      return client;
+      );
+      if (alive) return client;
+      latest.deadBefore = Math.max(latest.deadBefore, used);
+    }
     client.release(true);
   }
 }
 
-async function usePooled<T>(pool: Pool, settings: TargetSettings, task: (session: Session) => Promise<T>): Promise<T> {
-  const client = await takeConnection(pool);
+async function usePooled<T>(admins: AdminPool, task: (session: Session) => Promise<T>): Promise<T> {
+  const client = await takeConnection(admins);
   let broken = false;
   const server = traits.get(client);
   try {
     if (server === undefined) throw new TargetError('unreachable', 'The connection to PostgreSQL was not set up.');
-    const session = createSession(client, settings, server, () => {
+    const session = createSession(client, admins.settings, server, () => {
       broken = true;
     });
     return await task(session);
@@ -293,19 +301,35 @@ function tlsOptions(tls: TargetTls, host: string): false | ConnectionOptions {
   }
 }
 
+/** Milliseconds; more than a visit takes as a rule, less than a claim on a lease holds. */
+const longestWait = 20_000;
+
 /** At most `width` tasks at a time; the others wait in the order in which they came. */
 function createQueue(width: number) {
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let running = 0;
+  const turn = () =>
+    new Promise<void>((resolve, reject) => {
+      const begin = () => {
+        clearTimeout(timer);
+        waiting.delete(begin);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        waiting.delete(begin);
+        reject(new TargetError('timeout', 'No connection for a visit to another database became free in time.'));
+      }, longestWait);
+      waiting.add(begin);
+    });
   return {
     async run<T>(task: () => Promise<T>): Promise<T> {
       // The place of one that ends passes to the next, so nobody overtakes.
-      if (running >= width) await new Promise<void>((resolve) => waiting.push(resolve));
+      if (running >= width) await turn();
       else running++;
       try {
         return await task();
       } finally {
-        const next = waiting.shift();
+        const [next] = waiting;
         if (next) next();
         else running--;
       }

@@ -13,7 +13,8 @@ export async function createUser(connections: Connections, user: NewUser): Promi
   const early = await verifierOf(user.credential, connections.server());
   await connections.use(async (session) => {
     const verifier = early ?? (await verifierOf(user.credential, session.server));
-    if (user.statements.length > 0) return runStatements(session, user, verifier);
+    if (user.statements.length > 0)
+      return runStatements(session, user, verifier, 2 * connections.settings.statementTimeout);
     const script = presetScript(user, names, verifier);
     await session.script(script, { secrets: secretsOf(verifier), patience: 2 }).catch((error: unknown) => {
       throw mayBeHalfMade(error);
@@ -68,8 +69,14 @@ function milliseconds(seconds: number | undefined): string | undefined {
   return seconds === undefined ? undefined : integer(Math.round(seconds * 1000));
 }
 
-/** Each entry is a message of its own, all of them one transaction. */
-async function runStatements(session: Session, user: NewUser, verifier: string | undefined): Promise<void> {
+/** Each entry is a message of its own, all of them one transaction, begun within `budget` milliseconds. */
+async function runStatements(
+  session: Session,
+  user: NewUser,
+  verifier: string | undefined,
+  budget: number,
+): Promise<void> {
+  const deadline = performance.now() + budget;
   const scripts = user.statements.map((text) =>
     renderStatement(parseStatement(text, 'postgresql', 'creation'), {
       name: user.username,
@@ -81,6 +88,7 @@ async function runStatements(session: Session, user: NewUser, verifier: string |
   await session.script('BEGIN');
   try {
     for (const [index, script] of scripts.entries()) {
+      if (performance.now() > deadline) throw new TargetError('timeout', 'The creation statements take too long.');
       await session.script(script, { secrets });
       if (session.inTransaction()) continue;
       throw new TargetError('statement', `Creation statement ${index + 1} ends the transaction.`, {

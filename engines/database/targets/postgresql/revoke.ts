@@ -19,10 +19,11 @@ export async function revokeUser(connections: Connections, user: UserName, plan:
   const { username } = user;
   if (username === connections.settings.username)
     throw new RevocationError('This is the administrator of the connection, which is not revoked.');
+  const name = identifier(username);
   const statements = plan.statements.map((text) =>
     renderStatement(parseStatement(text, 'postgresql', 'revocation'), { name: username }),
   );
-  const target = { username, name: identifier(username), reassignTo: plan.reassignTo, statements };
+  const target = { username, name, reassignTo: plan.reassignTo, statements };
   return connections.use((session) => revokeWithin(connections, session, target));
 }
 
