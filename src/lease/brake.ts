@@ -180,7 +180,8 @@ async function leasesToAsk(store: Store, now: number): Promise<LeaseRow[]> {
     [now - tolerance, mostAsked],
   );
   const rows = await Promise.all(
-    targets.map(({ id }) => store.first<LeaseRow>('SELECT * FROM leases WHERE id = ?', [id])),
+    // A damaged row says nothing of the clock.
+    targets.map(({ id }) => store.first<LeaseRow>('SELECT * FROM leases WHERE id = ?', [id]).catch(() => undefined)),
   );
   return rows.filter((row) => row !== undefined);
 }

@@ -22,8 +22,15 @@ export function newClaim(): string {
   return randomBytes(16).toString('hex');
 }
 
-export function createClaims(parts: { readonly store: Store; readonly clock: Clock; readonly log: StoreLog }): Claims {
-  const { store, clock, log } = parts;
+export interface ClaimsParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: StoreLog;
+  /** Milliseconds; default `claimRefresh`. */
+  readonly refreshEvery?: number;
+}
+
+export function createClaims({ store, clock, log, refreshEvery = claimRefresh }: ClaimsParts): Claims {
   const held = new Set<LeaseRow>();
   const refresh = (): void => {
     if (held.size === 0) return;
@@ -31,7 +38,7 @@ export function createClaims(parts: { readonly store: Store; readonly clock: Clo
     const change = update('leases', { next_action_at: clock.now() + claimTime }, claimed([...held]));
     store.commit([change]).catch((error: unknown) => log.warn({ err: error }, 'claims of leases were not renewed'));
   };
-  const timer = setInterval(refresh, claimRefresh);
+  const timer = setInterval(refresh, refreshEvery);
   timer.unref();
   return {
     size: () => held.size,

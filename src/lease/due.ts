@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { AppError } from '#core/errors.ts';
 import type { Store } from '#storage/store.ts';
 import { causeOf, claimChange } from './ending.ts';
 import type { LeaseRow, LeaseTables } from './tables.ts';
@@ -72,15 +73,16 @@ export async function nextDueAfter(store: Store, now: number): Promise<number | 
   return row?.at;
 }
 
+export interface Claimed {
+  readonly leases: readonly LeaseRow[];
+  /** Ids of rows that a bad disk or a bad hand has made unreadable. */
+  readonly unreadable: readonly string[];
+}
+
 /**
  * Takes leases over under one claim; what another node took first is not among the result. Durable when it resolves.
  */
-export async function claimDue(
-  store: Store,
-  due: readonly DueLease[],
-  claim: string,
-  now: number,
-): Promise<LeaseRow[]> {
+export async function claimDue(store: Store, due: readonly DueLease[], claim: string, now: number): Promise<Claimed> {
   const groups = Map.groupBy(due, ({ state, cause }) => `${state} ${cause}`);
   const changes = [...groups.values()].map((group) => {
     const [first] = group as [DueLease];
@@ -88,9 +90,34 @@ export async function claimDue(
     return claimChange(where, first, causeOf(first), claim, now);
   });
   await store.commit(changes);
-  const ids = padded(due.map(({ id }) => id));
-  return store.all<LeaseRow>(`SELECT * FROM leases WHERE id IN (${ids.map(() => '?').join(', ')}) AND claim = ?`, [
-    ...ids,
+  const ids = due.map(({ id }) => id);
+  try {
+    return { leases: await readClaimed(store, ids, claim), unreadable: [] };
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    return readOneByOne(store, ids, claim);
+  }
+}
+
+/** One damaged row must not take those with it that were claimed together. */
+async function readOneByOne(store: Store, ids: readonly string[], claim: string): Promise<Claimed> {
+  const leases: LeaseRow[] = [];
+  const unreadable: string[] = [];
+  for (const id of ids) {
+    try {
+      leases.push(...(await readClaimed(store, [id], claim)));
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      unreadable.push(id);
+    }
+  }
+  return { leases, unreadable };
+}
+
+function readClaimed(store: Store, ids: readonly string[], claim: string): Promise<LeaseRow[]> {
+  const list = padded(ids);
+  return store.all<LeaseRow>(`SELECT * FROM leases WHERE id IN (${list.map(() => '?').join(', ')}) AND claim = ?`, [
+    ...list,
     claim,
   ]);
 }

@@ -101,6 +101,17 @@ export type FailedFields = Pick<
   'state' | 'claim' | 'attempts' | 'last_error' | 'unavailable' | 'residue' | 'next_action_at'
 >;
 
+/** Sets aside claimed rows that cannot even be read, so that they hold up nobody; somebody must look. */
+export function quarantine(ids: readonly string[], claim: string, now: number): Change {
+  const set = {
+    state: 'stuck',
+    claim: null,
+    last_error: 'The row of this lease is damaged: it cannot be read.',
+    next_action_at: now + retryDelay(stuckAfter, false),
+  };
+  return update('leases', set, { id: ids, claim }, { add: { attempts: 1 } });
+}
+
 /** A minting that is under way only learns that its lease is to end: `activate` sees it, and the row comes due. */
 export function markMinting(where: Where, cause: EndCause): Change {
   return update('leases', { cause }, { ...where, state: 'minting', cause: null });

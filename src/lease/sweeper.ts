@@ -4,6 +4,7 @@ import type { Brake } from './brake.ts';
 import { type Breakers, targetKey } from './breaker.ts';
 import { type Claims, newClaim } from './claims.ts';
 import { claimDue, type DueLease, findDue, findDueAt, nextDueAfter } from './due.ts';
+import { quarantine } from './ending.ts';
 import type { LeaseRow } from './tables.ts';
 
 /**
@@ -169,8 +170,21 @@ async function takeBatch(parts: SweeperParts, lanes: Lanes, search: { needed: bo
   const due =
     mode === 'free' ? await findAll(parts, lanes, search, now, limit) : await findWanted(parts, lanes, now, limit);
   const chosen = choose(due, (key, lease) => room(parts, lanes.get(key) ?? { ...lease, waiting: [], running: 0 }));
-  const taken = chosen.length === 0 ? [] : await claimDue(parts.store, chosen, newClaim(), now);
-  return { chosen: chosen.length, taken };
+  return { chosen: chosen.length, taken: chosen.length === 0 ? [] : await claim(parts, chosen, now) };
+}
+
+async function claim(
+  { store, log }: SweeperParts,
+  chosen: readonly DueLease[],
+  now: number,
+): Promise<readonly LeaseRow[]> {
+  const token = newClaim();
+  const { leases, unreadable } = await claimDue(store, chosen, token, now);
+  if (unreadable.length > 0) {
+    await store.commit([quarantine(unreadable, token, now)]);
+    log.error({ leases: unreadable }, 'rows of leases cannot be read and are set aside; somebody must look');
+  }
+  return leases;
 }
 
 /** First what is due where something is under way already, each target by itself; then elsewhere, when that is needed. */

@@ -67,9 +67,9 @@ export function showLease(row: LeaseRow): LeaseView {
     engine: row.engine,
     purpose: row.purpose,
     facts: readFacts(row.facts),
-    issued_at: toRfc3339(row.issued_at),
-    expires_at: toRfc3339(row.expires_at),
-    max_expires_at: toRfc3339(row.max_expires_at),
+    issued_at: shown(row.issued_at),
+    expires_at: shown(row.expires_at),
+    max_expires_at: shown(row.max_expires_at),
     renewals: row.renewals,
     cause: row.cause,
     attempts: row.attempts,
@@ -85,8 +85,15 @@ function isWaiting({ state, claim }: LeaseRow): boolean {
   return claim === null && (state === 'revoking' || state === 'stuck');
 }
 
+/** The last second of the year 9999: RFC 3339 has no later one, and a damaged row may. */
+const lastTime = 253_402_300_799_000;
+
+function shown(milliseconds: number): string {
+  return toRfc3339(Math.min(Math.max(milliseconds, 0), lastTime));
+}
+
 function optional(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : toRfc3339(milliseconds);
+  return milliseconds === null ? null : shown(milliseconds);
 }
 
 /** A damaged row is shown with what can be read of it, and never breaks the list that it stands in. */

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { update } from '#core/change.ts';
 import { createBreakers } from '#lease/breaker.ts';
+import { createClaims } from '#lease/claims.ts';
+import type { LeaseRow } from '#lease/tables.ts';
 import { retryDelay } from '#lease/times.ts';
 import { postgresBackend, sqliteBackend } from '../storage/support.ts';
-import { checkBooks, type HouseOptions, openHouse, until } from './house.ts';
+import { checkBooks, type HouseOptions, openHouse, temporaryFolder, until } from './house.ts';
 
 for (const backend of [sqliteBackend(), postgresBackend()]) {
   describe(`leases that do not end, on ${backend.kind}`, () => {
@@ -193,6 +197,54 @@ function quarantine(open: Open): void {
     assert.equal((await house.ok('POST', `leases/${facts}/revoke`)).state, 'revoked');
   });
 }
+
+test('a row that cannot even be read takes nobody with it', async (context) => {
+  const folder = temporaryFolder(context);
+  const house = await openHouse(context, { folder });
+  const bad = await house.mint({ ttl: 60 });
+  const good = await Promise.all(Array.from({ length: 5 }, () => house.mint({ ttl: 60 })));
+  // A whole number that JavaScript cannot hold: reading the row throws.
+  const database = new DatabaseSync(join(folder, 'store.db'));
+  database.exec(`UPDATE leases SET expires_at = 9223372036854775807 WHERE id = '${bad.lease_id}'`);
+  database.close();
+  house.clock.advance(60_000);
+  await house.service.sweep();
+  for (const { lease_id: id } of good) assert.equal((await house.row(id)).state, 'revoked');
+  const row = await house.store.first<LeaseRow>('SELECT state, claim, attempts, last_error FROM leases WHERE id = ?', [
+    bad.lease_id,
+  ]);
+  assert.deepEqual(
+    { ...row },
+    {
+      state: 'stuck',
+      claim: null,
+      attempts: 1,
+      last_error: 'The row of this lease is damaged: it cannot be read.',
+    },
+  );
+  assert.ok(house.lines.some(({ msg, level }) => level === 50 && String(msg).includes('cannot be read')));
+});
+
+test('a node that works on a claim says so, and no longer when it is done', async (context) => {
+  const house = await openHouse(context);
+  const { lease_id: id } = await house.mint();
+  const held = {
+    state: 'revoking',
+    cause: 'revoked',
+    claim: 'cd'.repeat(16),
+    next_action_at: house.clock.now(),
+  } as const;
+  await house.store.commit([update('leases', held, { id })]);
+  const lease = await house.row(id);
+  const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const node = createClaims({ store: house.store, clock: house.clock, log: quiet, refreshEvery: 20 });
+  context.after(() => node.close());
+  node.hold([lease]);
+  await until(async () => (await house.row(id)).next_action_at === house.clock.now() + 60_000, 'a sign of life');
+  await node.release([lease]);
+  const { claim, next_action_at: at } = await house.row(id);
+  assert.deepEqual([claim, at, node.size()], [null, house.clock.now(), 0]);
+});
 
 function claims(open: Open): void {
   test('the claim of a node that died comes due, and what it would still write is refused', async (context) => {

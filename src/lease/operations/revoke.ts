@@ -51,7 +51,7 @@ export const revokeLease = defineOperation({
 function planRevocation(lease: LeaseRow, now: number): { plan: RevokePlan; changes: Change[] } {
   const where = { id: lease.id, namespace: lease.namespace };
   if (lease.state === 'revoked') return { plan: { lease, turn: 'nobody' }, changes: [] };
-  if (lease.state === 'minting' && lease.claim === null) {
+  if (lease.state === 'minting' && lease.claim === null && (lease.next_action_at ?? 0) > now) {
     // Whoever is making it must end first: then the commit that would make it active fails, and the row comes due.
     if (lease.cause !== null) return { plan: { lease, turn: 'nobody' }, changes: [] };
     const marked = { ...lease, cause: 'revoked' as const };
