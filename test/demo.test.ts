@@ -25,6 +25,8 @@ function folder(context: TestContext): string {
 
 function run(context: TestContext, path = process.env['PATH'] ?? ''): Run {
   const temporary = folder(context);
+  // PostgreSQL, which runs as another user where we are root, must be able to go through it.
+  chmodSync(temporary, 0o755);
   const child = spawn(process.execPath, [demo], {
     env: { PATH: path, TMPDIR: temporary },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -42,7 +44,7 @@ async function outputOf(context: TestContext, words: RegExp, path?: string): Pro
   return started;
 }
 
-test('the demo shows a certificate from its authority to its revocation, and leaves nothing behind', async (context) => {
+test('the demo shows a certificate and a database user from their beginnings to their ends, and leaves nothing behind', async (context) => {
   const { output, ended, temporary } = run(context);
   assert.equal(await ended, 0, output());
   const steps = [
@@ -62,6 +64,14 @@ test('the demo shows a certificate from its authority to its revocation, and lea
     /✓ .*Validation .*: not valid, revoked/,
     /✓ .*refused it: revoked/,
     /✓ .*CRLs of the whole path refused it: CERT_REVOKED/,
+    /✓ .*Started PostgreSQL \d+/,
+    /✓ .*gave the administrator to Chancery/,
+    /✓ .*Made the role readonly/,
+    /✓ .*Was leased chy_\w+_readonly_\w+ until/,
+    /✓ .*Logged in as it with pg, and read: Ada, Grace/,
+    /✓ .*refused when it tried to write: permission denied .*42501/,
+    /✓ .*open session was ended \d+ ms after the lease: admin_shutdown/,
+    /✓ .*The user is gone from PostgreSQL, and logging in again is refused/,
     /✓ .*The audit log verifies: \d+ events/,
   ];
   let rest = output();
@@ -108,3 +118,10 @@ for (const [signal, code] of [
     assert.deepEqual(readdirSync(temporary), []);
     await assert.rejects(fetch(`${url}/healthz`), 'the server still answers');
   });
+
+test('SIGINT while a database user is leased stops PostgreSQL and the server, and removes what they made', async (context) => {
+  const { output, interrupt, ended, temporary } = await outputOf(context, /Was leased/);
+  interrupt('SIGINT');
+  assert.equal(await ended, 130, output());
+  assert.deepEqual(readdirSync(temporary), []);
+});

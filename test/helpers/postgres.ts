@@ -2,11 +2,13 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -56,7 +58,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const wanted = options.major ?? Number(process.env['CHANCERY_TEST_POSTGRES'] ?? 0);
   const binaries = findBinaries(wanted);
   const cluster = await initCluster(binaries);
-  let running = await launch(binaries, cluster, options.settings ?? {});
+  let running = await launch(binaries, cluster, options.settings ?? {}).catch((error: unknown) => {
+    rmSync(cluster.folder, { recursive: true, force: true });
+    throw error;
+  });
   let release = guard(running, cluster);
   const url = (database = 'postgres') =>
     `postgres://postgres:${cluster.password}@127.0.0.1:${cluster.port}/${database}`;
@@ -128,7 +133,7 @@ function debianMajors(): number[] {
 function linkLibraries(libraries: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'chancery-postgres-lib-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  execFileSync('chmod', ['0755', folder]);
+  chmodSync(folder, 0o755);
   for (const file of readdirSync(libraries)) {
     const parts = /^(.+\.so)((?:\.\d+)*)$/.exec(file);
     if (!parts) continue;
@@ -167,20 +172,20 @@ async function initCluster(binaries: Binaries): Promise<Cluster> {
   );
   const errors = collect(child);
   const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`initdb failed: ${errors()}`);
+  if (code !== 0) {
+    rmSync(folder, { recursive: true, force: true });
+    throw new Error(`initdb failed: ${errors()}`);
+  }
   return { folder, data, password, port: await freePort(), owner };
 }
 
-/** PostgreSQL refuses to run as root; then it runs as `postgres` or `nobody`. */
+/** PostgreSQL refuses to run as root; then it runs as `postgres` or `nobody`, whose numbers are in passwd(5). */
 function ordinaryUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
-  for (const user of ['postgres', 'nobody']) {
-    try {
-      const id = (flag: string) => Number(execFileSync('id', [flag, user], { stdio: ['ignore', 'pipe', 'ignore'] }));
-      return { uid: id('-u'), gid: id('-g') };
-    } catch {
-      // no such user: the next one
-    }
+  const users = readFileSync('/etc/passwd', 'utf8').split('\n');
+  for (const name of ['postgres', 'nobody']) {
+    const [, , uid, gid] = users.find((line) => line.startsWith(`${name}:`))?.split(':') ?? [];
+    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
   }
   throw new Error('PostgreSQL does not run as root, and there is no user postgres or nobody');
 }
@@ -224,8 +229,9 @@ async function halt(child: ChildProcess, mode: StopMode): Promise<void> {
  */
 function guard(server: ChildProcess, cluster: Cluster): () => void {
   const script = `read line || { kill -QUIT $0; while kill -0 $0; do sleep 0.1; done; rm -rf "$1"; }`;
-  const shell = spawn('sh', ['-c', script, String(server.pid), cluster.folder], {
+  const shell = spawn('/bin/sh', ['-c', script, String(server.pid), cluster.folder], {
     ...cluster.owner,
+    env: { PATH: '/usr/bin:/bin' },
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
