@@ -277,6 +277,20 @@ for (const major of [undefined, 18]) {
       assert.equal((await target.revokeUser(user, dropped)).ended, 'removed');
     });
 
+    test('a function that its new owner could not have made is reported with the grant that mends it', async () => {
+      const user = await create();
+      await world.root('REVOKE CREATE ON SCHEMA public FROM app_owner');
+      const session = await world.logIn(user, user.password);
+      await session.query('CREATE FUNCTION public.stuck() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$');
+      await session.close();
+      const [residue] = await residueOf(user, reassigned);
+      assert.deepEqual([residue?.place, residue?.object], ['app', 'function public.stuck()']);
+      assert.match(residue?.reason ?? '', /schema public.*GRANT CREATE ON SCHEMA the_schema TO "app_owner"$/);
+      await world.root('GRANT CREATE ON SCHEMA public TO app_owner');
+      assert.equal((await target.revokeUser(user, reassigned)).ended, 'removed');
+      await world.root('DROP FUNCTION public.stuck()');
+    });
+
     test('many users that own something are revoked at once, over few connections', async () => {
       const users = await Promise.all(Array.from({ length: 12 }, () => create()));
       for (const user of users)

@@ -164,9 +164,15 @@ async function dropOwned(visit: Session, target: Target): Promise<Residue[]> {
     return [];
   } catch (error) {
     if (!(error instanceof TargetError) || error.outcome === 'unknown') throw error;
-    const residue = await listOwned(visit, target, error.message);
+    const residue = await listOwned(visit, target, `${error.message}${reassignAdvice(error, target)}`);
     return residue.length > 0 ? residue : [{ place: 'server', object: 'role', reason: error.message }];
   }
+}
+
+/** The new owner of what is no table must be allowed to make it there (src/backend/commands/alter.c). */
+function reassignAdvice(error: TargetError, { reassignTo }: Target): string {
+  if (error.kind !== 'privilege' || reassignTo === undefined) return '';
+  return ` Run there: GRANT CREATE ON SCHEMA the_schema TO ${identifier(reassignTo)}`;
 }
 
 const dependencyKinds: Readonly<Record<string, string>> = {
