@@ -8,6 +8,7 @@ import { after, before, test, type TestContext } from 'node:test';
 import { createConnection } from 'mysql2/promise';
 import type { TargetError, TargetTls } from '#database/target.ts';
 import { mysql } from '#database/targets/mysql.ts';
+import { blackHole } from '#test/black-hole.ts';
 import { type MariadbWorld, mariadbWorld } from '#test/mariadb-target.ts';
 import { newUser, plain } from './mysql-user.ts';
 
@@ -238,6 +239,53 @@ async function rogue(t: TestContext, script: (socket: Socket) => void): Promise<
   });
   return { port: (server.address() as AddressInfo).port, all: () => Buffer.concat(heard).toString('latin1') };
 }
+
+test('a server that falls silent: a minting has an unknown outcome, and its user can be revoked', async () => {
+  const way = await blackHole(world.settings.port);
+  const far = mysql.open({ ...world.settings, port: way.port, statementTimeout: 100, connectTimeout: 500 });
+  await far.inspect();
+  way.swallow('answers');
+  const user = newUser();
+  await assert.rejects(
+    far.createUser(user),
+    (error: TargetError) => error.kind === 'timeout' && error.outcome === 'unknown',
+  );
+  await assert.rejects(
+    far.inspect(),
+    (error: TargetError) => error.kind === 'timeout' && error.outcome === 'not_applied',
+  );
+  await far.close();
+  await way.close();
+  assert.equal(await world.userExists(user), true);
+  const target = mysql.open(world.settings);
+  assert.equal((await target.revokeUser(user, plain)).ended, 'removed');
+  await target.close();
+});
+
+test('idle connections that a firewall has dropped are found out and replaced', async (t) => {
+  const way = await blackHole(world.settings.port);
+  const far = mysql.open({ ...world.settings, port: way.port, connectTimeout: 1000 });
+  await Promise.all([far.inspect(), far.inspect(), far.inspect()]);
+  way.forget();
+  const later = performance.now() + 10_000;
+  t.mock.method(performance, 'now', () => later);
+  const user = newUser();
+  await far.createUser(user);
+  assert.equal((await far.revokeUser(user, plain)).ended, 'removed');
+  await far.close();
+  await way.close();
+});
+
+test('what is no host is refused', async () => {
+  for (const host of ['', '/run/mysqld/mysqld.sock', 'a b', 'a\0b', '@abstract', 'x/y']) {
+    const target = mysql.open({ ...world.settings, host });
+    await assert.rejects(
+      target.inspect(),
+      (error: TargetError) => refused(error) && /not a host name/.test(error.message),
+    );
+    await target.close();
+  }
+});
 
 test('the address of a leased user can be used as it is', async () => {
   const target = mysql.open(world.settings);

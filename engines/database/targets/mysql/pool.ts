@@ -15,6 +15,9 @@ export interface Pool {
 /** Shorter than any `wait_timeout` in use, so that the server does not end a session that we are about to use (ms). */
 const idleTime = 20_000;
 
+/** A session that was used so lately (ms) is not asked whether it is still there. */
+const trustedFor = 2000;
+
 export function createPool(settings: MysqlSettings): Pool {
   const idle: { readonly session: Session; readonly since: number }[] = [];
   const turns = createTurns(settings.maxConnections, settings);
@@ -27,8 +30,14 @@ export function createPool(settings: MysqlSettings): Pool {
     sweeper = idle.length > 0 ? setTimeout(sweep, idleTime / 2).unref() : undefined;
   };
   const take = async (timeout: number): Promise<Session> => {
-    for (let last = idle.pop(); last; last = idle.pop()) if (last.session.alive()) return last.session;
-    return openSession(settings, { timeout });
+    const begun = performance.now();
+    for (let last = idle.pop(); last; last = idle.pop()) {
+      if (!last.session.alive()) continue;
+      if (begun - last.since < trustedFor || (await last.session.answers(timeout / 4))) return last.session;
+      // The others have been idle for longer; what cut this one off has cut them off as well.
+      for (const { session } of idle.splice(0)) void session.end();
+    }
+    return openSession(settings, { timeout: timeout - (performance.now() - begun) });
   };
   const giveBack = (session: Session) => {
     if (!session.alive()) return;

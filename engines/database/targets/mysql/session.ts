@@ -1,6 +1,7 @@
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, type ConnectionOptions, createConnection, type SslOptions } from 'mysql2';
-import type { TargetSettings } from '#database/target.ts';
+import { TargetError, type TargetSettings } from '#database/target.ts';
 import { authPlugins } from './auth-plugins.ts';
 import { asConnectError, asTargetError } from './errors.ts';
 import type { PasswordPlugin } from './password-hash.ts';
@@ -18,10 +19,11 @@ export interface Session {
   readonly version: string;
   /** Whether it can be used again. */
   alive(): boolean;
+  /** Whether the server answers within so many milliseconds; when it does not, the session is given up. */
+  answers(timeout: number): Promise<boolean>;
   /** Rows of one statement. The driver's errors pass through unchanged; `ask` and `run` translate them. */
   query(sql: string): Promise<Row[]>;
   end(): Promise<void>;
-  destroy(): void;
 }
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -58,9 +60,9 @@ export async function openSession(settings: MysqlSettings, options: SessionOptio
     lost();
     connection.destroy();
   };
-  const query = async (sql: string): Promise<Row[]> => {
+  const query = async (sql: string, timeout = settings.statementTimeout + grace): Promise<Row[]> => {
     try {
-      const [rows] = await connection.promise().query({ sql, timeout: settings.statementTimeout + grace });
+      const [rows] = await connection.promise().query({ sql, timeout });
       return Array.isArray(rows) ? (rows as Row[]) : [];
     } catch (error) {
       // After a timeout the driver would read the late answer as that of the next statement.
@@ -76,13 +78,13 @@ export async function openSession(settings: MysqlSettings, options: SessionOptio
       flavor,
       version,
       alive: () => alive,
-      query,
-      destroy,
-      end: () =>
-        connection
-          .promise()
-          .end()
-          .catch(() => undefined),
+      answers: (time) =>
+        query('DO 1', time).then(
+          () => true,
+          () => false,
+        ),
+      query: (sql) => query(sql),
+      end: () => leave(connection),
     };
   } catch (error) {
     connection.destroy();
@@ -101,8 +103,14 @@ function setUp(flavor: Flavor, statementTimeout: number): string {
   return `${common}, max_execution_time = ${statementTimeout}`;
 }
 
+/** An empty one would be this machine. */
+const hostName = /^[\w.:%-]{1,255}$/;
+
 async function connect(settings: MysqlSettings, options: SessionOptions): Promise<Connection> {
   const timeout = Math.max(1, Math.round(options.timeout ?? settings.connectTimeout));
+  if (!hostName.test(settings.host)) {
+    throw new TargetError('unreachable', `"${settings.host.slice(0, 100)}" is not a host name or address.`);
+  }
   const socket = connectSocket({ host: settings.host, port: settings.port, noDelay: true, keepAlive: true });
   const timer = setTimeout(() => socket.destroy(timedOut()), timeout);
   try {
@@ -113,6 +121,13 @@ async function connect(settings: MysqlSettings, options: SessionOptions): Promis
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Says goodbye, and does not wait for long (ms) where nobody listens any more. */
+async function leave(connection: Connection): Promise<void> {
+  const said = new Promise<void>((resolve) => connection.end(() => resolve()));
+  await Promise.race([said, sleep(500, undefined, { ref: false })]);
+  connection.destroy();
 }
 
 /** The listener for errors stays: after the first, others follow, and one that nobody hears would end the process. */
