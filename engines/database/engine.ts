@@ -11,6 +11,7 @@ import { databaseJobs } from './jobs.ts';
 import { createLeaseEngine, type Recheck } from './lease-engine.ts';
 import { databaseOperations } from './operations/all.ts';
 import { createPools } from './pools.ts';
+import { mysql } from './targets/mysql.ts';
 import { postgresql } from './targets/postgresql.ts';
 
 export interface DatabaseOptions {
@@ -24,7 +25,7 @@ export interface DatabaseOptions {
 
 /** Database users that exist only while they are needed. */
 export function createDatabase({ store, sealer, clock, dispatch, leases, recheck }: DatabaseOptions): Engine {
-  const kinds = { postgresql };
+  const kinds = { postgresql, mysql };
   const directory = createDirectory({ store });
   const pools = createPools({ store, sealer, kinds });
   const deps: DatabaseDeps = { store, sealer, clock, kinds, directory, pools, leases };
