@@ -87,13 +87,22 @@ function keyFindings({ key, keyFault }: ParsedCertificate, profile: Profile): Fi
     return [finding('malformed_key', keyFault ?? '', 'a public key of a known form', section, fix)];
   }
   if (key.algorithm === 'ed448') return [];
-  if (key.rsa !== undefined && key.bits >= minRsaBits && isUncommonRsa(key.algorithm, key.bits, profile)) return [];
+  if (key.rsa !== undefined && key.bits >= minRsaBits && isUncommonRsa(key.algorithm, key.bits, profile))
+    return exponentFindings(key.rsa.exponent, fix);
   return checkPublicKey(key)
     .faults.filter(({ code }) => !tolerated.has(code))
     .map(({ message }) => {
       const expected = 'RSA of 2048 bits or more, P-256, P-384, P-521, Ed25519 or ML-DSA';
       return finding('weak_key', message, expected, 'Baseline Requirements §6.1.5, §6.1.6', fix);
     });
+}
+
+/** What holds for keys of every size: an exponent of 1 signs everything. */
+function exponentFindings(exponent: Uint8Array, fix: string): Finding[] {
+  const last = exponent.at(-1) ?? 0;
+  if (last % 2 === 1 && (exponent.length > 1 || last > 1)) return [];
+  const section = 'Baseline Requirements §6.1.6';
+  return [finding('weak_key', 'an RSA public exponent that is 1 or even', 'an odd one of 3 or more', section, fix)];
 }
 
 /** Above 4096 bits; outside the web also bound to PSS or of a size that is no multiple of 8: unusual, not weak. */

@@ -19,6 +19,7 @@ export function conformanceFindings(parsed: ParsedCertificate, role: Role): Find
   const breaches = [
     ...fieldBreaches(parsed),
     ...criticalityBreaches(parsed),
+    ...contentBreaches(parsed),
     ...keyIdentifierBreaches(parsed, role),
     ...(role === 'leaf' ? leafBreaches(parsed) : authorityBreaches(parsed, role)),
   ];
@@ -67,6 +68,21 @@ function criticalityBreaches(parsed: ParsedCertificate): Breach[] {
     ...mustNotBeCritical.filter(wrongly(true)).map(([kind, section]) => breachOf(kind, 'critical', section)),
     ...mustBeCritical.filter(wrongly(false)).map(([kind, section]) => breachOf(kind, 'not critical', section)),
   ];
+}
+
+/** Values that can be read and that no conforming authority writes. */
+function contentBreaches(parsed: ParsedCertificate): Breach[] {
+  const breaches: Breach[] = [];
+  const constraints = parsed.value('policy_constraints');
+  if (constraints && constraints.requireExplicitPolicy === undefined && constraints.inhibitPolicyMapping === undefined)
+    breaches.push(['empty policyConstraints', 'one of its two fields', 'RFC 5280 §4.2.1.11']);
+  const policies = (parsed.value('certificate_policies') ?? []).map(({ oid }) => oid);
+  if (new Set(policies).size < policies.length)
+    breaches.push(['a certificate policy twice', 'each policy once', 'RFC 5280 §4.2.1.4']);
+  for (const kind of ['crl_distribution_points', 'freshest_crl'] as const)
+    if (parsed.value(kind)?.some(({ name, crlIssuer }) => name === undefined && crlIssuer === undefined))
+      breaches.push(['a distribution point without name and CRL issuer', 'one of them', 'RFC 5280 §4.2.1.13']);
+  return breaches;
 }
 
 function breachOf(kind: ExtensionKind, state: 'critical' | 'not critical', section: string): Breach {

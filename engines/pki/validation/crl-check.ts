@@ -3,7 +3,7 @@ import { DerError } from '#pki/asn1/der-error.ts';
 import { type CertificateList, decodeCrl } from '#pki/x509/crl.ts';
 import type { RevokedCertificate } from '#pki/x509/crl-entry.ts';
 import { nameKey } from '#pki/x509/name.ts';
-import { oids } from '#pki/x509/oid.ts';
+import { oidName, oids } from '#pki/x509/oid.ts';
 import { allReasons, scopeKey, scopeOf } from './crl-scope.ts';
 import { type SignerContext, signerPaths } from './crl-signer.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
@@ -204,11 +204,13 @@ function readEntries(crl: CertificateList): string | undefined {
   }
 }
 
-/** RFC 5280 §5.2.1, §5.2.3: conforming issuers put both in, the number not critical. */
+/** RFC 5280 §5.2.1, §5.2.3 to §5.2.5: what conforming issuers put in, and how critical it is. */
 function conformanceProblem(crl: CertificateList): string | undefined {
   if (crl.crlNumber === undefined) return 'a CRL has no CRL number (RFC 5280 §5.2.3)';
   if (crl.extensions.get(oids.crlNumber)?.critical) return 'a CRL has a critical CRL number (RFC 5280 §5.2.3)';
   if (crl.authorityKeyIdentifier === undefined) return 'a CRL has no authorityKeyIdentifier (RFC 5280 §5.2.1)';
+  for (const oid of [oids.issuingDistributionPoint, oids.deltaCrlIndicator])
+    if (crl.extensions.get(oid)?.critical === false) return `a CRL has ${oidName(oid)}, not critical (RFC 5280 §5.2)`;
   return undefined;
 }
 
