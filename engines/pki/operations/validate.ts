@@ -34,6 +34,7 @@ export const validateCertificate = defineOperation({
   http: { method: 'POST', path: '/pki/certificates/validate' },
   cli: { alias: 'validate', arguments: ['certificate'], certificate: 'certificate', verdict: 'valid' },
   effect: 'read',
+  openWorld: true,
   resource: () => 'pki/validation',
   async run(grant, input, deps: PkiDeps) {
     const at = input.at === undefined ? grant.now : Date.parse(input.at);
