@@ -76,7 +76,8 @@ export async function start(config: Config, options: StartOptions = {}): Promise
   }
 }
 
-const migrations = [...pkiMigrations, ...leaseMigrations, ...databaseMigrations];
+/** Of every engine: whatever opens or restores a store needs all of them. */
+export const migrations = [...pkiMigrations, ...leaseMigrations, ...databaseMigrations];
 
 function storeUrl({ storage }: Config): string {
   return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
