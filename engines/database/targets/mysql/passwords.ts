@@ -1,14 +1,18 @@
 import { TargetError, type UserName } from '#database/target.ts';
 import { asTargetError, errorNumber } from './errors.ts';
+import { currentUser } from './inspect.ts';
 import { defaultPlugin, passwordHash, passwordPlugins } from './password-hash.ts';
 import type { Pool } from './pool.ts';
-import { account, hostOf } from './quote.ts';
+import { account, hostOf, splitRole } from './quote.ts';
 import { ask, isAccount, openSession } from './session.ts';
 import { setPassword as passwordStatement } from './statements.ts';
 
 /** Gives a user another password of the kind that it has. Its sessions stay. */
-export async function setPassword(pool: Pool, user: UserName, password: string): Promise<void> {
+export async function setPassword(pool: Pool, { username, host }: UserName, password: string): Promise<void> {
   await pool.use(async (session) => {
+    // The administrator may be any of several accounts of its name: it is the one that was let in.
+    const itself = host === undefined && username === pool.settings.username;
+    const user = itself ? splitRole(await currentUser(session)) : { username, host };
     const where = isAccount(user.username, hostOf(user));
     const [row] = await ask(session, `SELECT plugin FROM mysql.user WHERE ${where}`, 'the search for the user');
     if (!row) throw new TargetError('statement', `There is no user ${account(user)}.`);
