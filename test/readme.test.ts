@@ -3,11 +3,12 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { toCommands } from '#cli/command.ts';
 import { flagName, globalFlags } from '#cli/flags.ts';
 import { fromManifest } from '#cli/manifest.ts';
 import { startChancery } from '#test/chancery.ts';
+import { run as runSql, startPostgres } from '#test/postgres.ts';
 import manifest from '../package.json' with { type: 'json' };
 
 /** What the README and the documents say, held against what is so. */
@@ -46,6 +47,10 @@ const changing: readonly (readonly [found: RegExp, pattern: string])[] = [
   [/\breq_\w+/g, 'req_\\w+'],
   [/\b[0-9a-f]{32,40}\b/g, '[0-9a-f]{32,40}'],
   [/(?<=rows +)\d+/g, '\\d+'],
+  [/\bchy_\w+/g, 'chy_\\w+'],
+  [/\blse_\w+/g, 'lse_\\w+'],
+  [/(?<=:\/\/\S+):[\w-]+@/g, ':[\\w-]+@'],
+  [/(?<=@[\d\\.]+):\d+/g, ':\\d+'],
   [/ {2,}/g, ' {2,}'],
   [/…/g, '.*'],
 ];
@@ -62,6 +67,19 @@ function hasShape(actual: readonly string[], [first, ...expected]: readonly stri
   return actual[0] !== undefined && patternOf(first).test(actual[0]) && hasShape(actual.slice(1), expected);
 }
 
+/** The PostgreSQL that the README speaks of, as variables of libpq name it to the clients of its superuser. */
+async function startDatabase(context: TestContext): Promise<Record<string, string>> {
+  const database = await startPostgres();
+  context.after(() => database.stop());
+  await runSql(
+    database.url(),
+    `CREATE ROLE readers; CREATE TABLE customers (name text); INSERT INTO customers VALUES ('Ada'), ('Grace');
+    GRANT SELECT ON customers TO readers`,
+  );
+  const { hostname, port, username, password } = new URL(database.url());
+  return { PGHOST: hostname, PGPORT: port, PGUSER: username, PGPASSWORD: password };
+}
+
 const serialNumber = /\b[0-9a-f]{32,40}\b/;
 
 test('the session of the README goes as it is written', async (context) => {
@@ -73,6 +91,7 @@ test('the session of the README goes as it is written', async (context) => {
     HOME: folder,
     CHANCERY_URL: server.url,
     CHANCERY_DATA: server.folder,
+    ...(await startDatabase(context)),
   };
   const run = (command: string) =>
     new Promise<string>((resolve) => {
@@ -84,7 +103,7 @@ test('the session of the README goes as it is written', async (context) => {
       .replaceAll('http://127.0.0.1:8420', server.url)
       .replaceAll(new RegExp(serialNumber, 'g'), (serial) => serials.get(serial) ?? serial);
     const said = (await run(actual)).replaceAll(server.url, 'http://127.0.0.1:8420').trimEnd();
-    const lines = said === '' ? [] : said.split('\n');
+    const lines = said === '' ? [] : said.split('\n').map((line) => line.trimEnd());
     assert.ok(hasShape(lines, output), `$ ${command}\nREADME:\n${output.join('\n')}\nnow:\n${said}`);
     const [serial] = serialNumber.exec(output.join('\n')) ?? [];
     const [now] = serialNumber.exec(said) ?? [];
@@ -95,7 +114,14 @@ test('the session of the README goes as it is written', async (context) => {
 test('the session has commands of every kind, so that it is not compared with nothing', () => {
   const session = readSession(readme);
   assert.ok(session.length > 10, `${session.length} commands`);
-  for (const verb of ['create-authority', 'create-role', 'issue-certificate', 'revoke-certificate', 'openssl verify'])
+  for (const verb of [
+    'create-authority',
+    'create-role',
+    'issue-certificate',
+    'revoke-certificate',
+    'openssl verify',
+    'run --role',
+  ])
     assert.ok(
       session.some(({ command }) => command.includes(verb)),
       verb,
@@ -139,7 +165,9 @@ test('every command and flag that a document shows exists', () => {
       /\bchancery ([a-z]+) ([a-z-]+)([^`\n#]*)/g,
     )) {
       if (!areas.has(area)) continue;
-      const command = commands.find((each) => each.area === area && each.verb === verb);
+      const command = commands.find(
+        (each) => each.area === area && (each.verb === verb || each.operation.cli?.alias === verb),
+      );
       assert.ok(command, `${document}: ${line}`);
       const known = [
         ...everywhere,
