@@ -117,6 +117,9 @@ export function literalPieces(text: string, engine: EngineName): (string | Place
     } else {
       for (const inner of placeholdersWithin(text, at, end)) {
         if (found.context === 'opaque') throw misplaced(inner.name, found.title);
+        const before = text.slice(at, inner.start);
+        if (found.context === 'escape_string') requireNoEscape(before);
+        if (/\{\s*$/.test(before) || text[inner.end] === '}') throw bracesAround();
         const encode = escapes[found.context as keyof typeof escapes](text[end - 1] ?? "'");
         place(inner.start, inner.end, { name: inner.name, encodeName: encode, encodeText: encode });
       }
@@ -181,6 +184,23 @@ function requireAlone(text: string, start: number, end: number): void {
       hint: 'Set it apart by a space, or write it inside quotes: "app_{{name}}".',
     },
   );
+}
+
+/** A backslash, or an escape that takes more digits, would take the first character of the value: `E'\\{{name}}'`. */
+const openEscape = /(?<!\\)(?:\\\\)*\\(?:[0-7]{1,2}|x[0-9a-fA-F]?|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7})?$/;
+
+function requireNoEscape(before: string): void {
+  if (!openEscape.test(before)) return;
+  throw new AppError('invalid_request', 'A placeholder follows a backslash, which would change its value.', {
+    hint: 'Double the backslash, or take it away.',
+  });
+}
+
+/** Which braces are the placeholder's would be a guess. */
+function bracesAround(): AppError {
+  return new AppError('invalid_request', 'A placeholder touches another brace.', {
+    hint: 'Write {{name}} with two braces on each side, and other braces apart from it.',
+  });
 }
 
 function requireFinished(text: string, at: number): void {

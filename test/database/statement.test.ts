@@ -67,12 +67,22 @@ describe('placeholders in statements for PostgreSQL', () => {
       refused(text, /touches a word or a quote|no \{\{|not finished/);
   });
 
+  test('are refused behind a backslash that would take their first character', () => {
+    for (const before of ['\\', '\\\\\\', '\\x', '\\x4', '\\12', '\\u00e', '\\U0000004']) {
+      refused(`x E'${before}{{name}}'`, /follows a backslash/);
+      if (!/[xuU]/.test(before)) refused(`x '${before}{{name}}'`, /follows a backslash/, 'mysql');
+    }
+    for (const before of ['\\\\', '\\n', '\\x41', '\\123', "\\'"]) render(`x E'${before}{{name}}'`);
+    render("x '\\{{name}}'");
+  });
+
   test('are refused when they are unknown or not finished', () => {
     refused('x {{user}}', /no \{\{user\}\} in creation statements/);
     refused(`x '{{Name}}'`, /no \{\{Name\}\}/);
     refused('x {{}}', /no \{\{\}\}/);
     refused('x {{name}', /not finished/);
     refused(`x '{{name'`, /not finished/);
+    for (const text of ["'{{{name}}'", "'{{name}}}'", "'{{ {{name}}'", '"{{{{name}}"']) refused(text, /another brace/);
     assert.throws(
       () => parseStatement('x {{password}}', 'postgresql', 'revocation'),
       /no \{\{password\}\} in revocation/,
@@ -171,16 +181,15 @@ describe('statements of a role', () => {
           assert.ok(error instanceof AppError && error.code === 'invalid_request');
           return;
         }
-        // Rendered with a harmless value and with a hostile one, the script has the same tokens around the values.
-        const shape = (value: string) =>
-          parseStatement(
-            `${renderStatement(statement, { name: value, password: value })}\n {{name}}`,
-            engine,
-            'creation',
-          ).pieces.length;
-        assert.equal(shape('x'), shape(`'"\`\\ -- /* $$ ;`));
+        // Whatever the value holds, what stands behind the script is read as bare: nothing was opened or closed by it.
+        for (const value of ['x', `'"\`\\ -- /* $$ ;`, '\\', "'", '"', '`']) {
+          const rendered = renderStatement(statement, { name: value, password: value }).replaceAll('{', '[');
+          const next = parseStatement(`${rendered}\n {{name}}`, engine, 'creation').pieces[1];
+          assert.ok(typeof next === 'object');
+          assert.equal(next.encode('a'), engine === 'mysql' ? '`a`' : '"a"');
+        }
       }),
-      { numRuns: 3000 },
+      { numRuns: 6000 },
     );
   });
 });
