@@ -4,7 +4,7 @@ import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import { name } from '#core/ids.ts';
 import { parseConnectionUrl } from './connection-url.ts';
-import { identifier, maybe, removable, withDefault, within } from './fields.ts';
+import { identifier, maybe, overlongNames, removable, withDefault, within } from './fields.ts';
 import type { EngineName, TargetTls } from './target.ts';
 
 /** What a connection is made of, as a request gives it and as it is stored. */
@@ -183,7 +183,10 @@ function parseDefinition(given: Readonly<Record<string, unknown>>): ConnectionDe
   const result = connectionSchema.safeParse(Object.fromEntries(present));
   if (result.success) return result.data;
   const details = result.error.issues.map((issue) => ({ at: `/${issue.path.join('/')}`, message: issue.message }));
-  throw new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}.`, { details });
+  throw new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}.`, {
+    details,
+    hint: 'Change the fields together.',
+  });
 }
 
 function refuseBoth(
@@ -208,6 +211,7 @@ function both(field: string): AppError {
 function missing(field: string, what: string): AppError {
   return new AppError('invalid_request', `/${field}: is missing; give ${what}.`, {
     details: [{ at: `/${field}`, message: 'is missing' }],
+    hint: 'Give url, or engine, host, username and password.',
   });
 }
 
@@ -217,12 +221,15 @@ export function isLoopback(where: string): boolean {
 }
 
 function contradictions(connection: {
+  readonly engine: EngineName;
+  readonly database?: string | undefined;
+  readonly username: string;
   readonly tls: TargetTls['mode'];
   readonly tls_ca?: string | undefined;
   readonly tls_server_name?: string | undefined;
 }): { field: string; message: string }[] {
-  const { tls, tls_ca, tls_server_name } = connection;
-  const found: { field: string; message: string }[] = [];
+  const { engine, database, username, tls, tls_ca, tls_server_name } = connection;
+  const found = overlongNames(engine, { database, username });
   if (tls === 'verify-ca' && tls_ca === undefined)
     found.push({ field: 'tls_ca', message: 'verify-ca needs the certificates that the chain must lead to' });
   if (tls_ca !== undefined && !tls.startsWith('verify'))

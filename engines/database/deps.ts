@@ -1,17 +1,17 @@
-import type { Kinds } from './kinds.ts';
 import type { Clock } from '#core/clock.ts';
 import type { Leases } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import type { Directory } from './directory.ts';
 import type { Pools } from './pools.ts';
+import type { EngineName, TargetKind } from './target.ts';
 
 /** What the operations of the database engine work with. */
 export interface DatabaseDeps {
   readonly store: Store;
   readonly sealer: Sealer;
   readonly clock: Clock;
-  readonly kinds: Kinds;
+  readonly kinds: Readonly<Record<EngineName, TargetKind>>;
   readonly directory: Directory;
   readonly pools: Pools;
   readonly leases: Leases;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { formatDuration } from '#core/duration.ts';
+import type { EngineName } from './target.ts';
 
 /** Parts of the schemas of connections and roles. */
 
@@ -12,9 +13,23 @@ export const identifier = z
   .min(1)
   .max(128)
   .refine(
-    (text) => !/[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u.test(text) && text.isWellFormed() && text.trim() === text,
-    'no control characters, no space at the ends',
+    (text) => !/[\p{C}\p{Zl}\p{Zp}]/u.test(text) && text.isWellFormed() && text.trim() === text,
+    'no control or invisible characters, no space at the ends',
   );
+
+/** PostgreSQL cuts longer names off and says nothing (NAMEDATALEN), and then they name something else. */
+const longestPostgresqlName = 63;
+
+/** What is wrong with names for a kind of server, each with the field that it stands in. */
+export function overlongNames(
+  engine: EngineName,
+  names: Readonly<Record<string, string | readonly string[] | undefined>>,
+): { field: string; message: string }[] {
+  if (engine !== 'postgresql') return [];
+  return Object.entries(names)
+    .filter(([, texts]) => [texts ?? []].flat().some((text) => Buffer.byteLength(text) > longestPostgresqlName))
+    .map(([field]) => ({ field, message: `PostgreSQL takes names of at most ${longestPostgresqlName} bytes` }));
+}
 
 /** Arguments of `refine` for a duration between two numbers of seconds. */
 export function within(least: number, most: number): [(seconds: number) => boolean, string] {

@@ -1,4 +1,3 @@
-import { kindOf } from './kinds.ts';
 import type { Change } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
 import { type LeaseTerms, RevocationError } from '#lease/contract.ts';
@@ -82,7 +81,7 @@ export function leaseTerms(
 ): Omit<LeaseTerms, 'role' | 'caps'> {
   const { definition } = connection;
   const names = { tag: connection.row.tag, role: role.name, principal: grant.principal.name, now: grant.now };
-  const limit = kindOf(deps.kinds, definition.engine).usernameLimit;
+  const limit = deps.kinds[definition.engine].usernameLimit;
   return {
     engine: 'database',
     target: connectionResource(connection.row.name),

@@ -1,11 +1,10 @@
-import { type Kinds, kindOf } from './kinds.ts';
 import { RevocationError } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import { type ConnectionDefinition, tlsOf } from './connection-schema.ts';
 import { type Connection, findConnectionById } from './directory.ts';
 import { openPassword } from './secret.ts';
-import { type Target, TargetError } from './target.ts';
+import { type EngineName, type Target, TargetError, type TargetKind } from './target.ts';
 
 /**
  * One pool of connections per target, kept across requests. It belongs to one version of the connection and to one
@@ -31,7 +30,7 @@ export interface Pools {
 export interface PoolParts {
   readonly store: Store;
   readonly sealer: Sealer;
-  readonly kinds: Kinds;
+  readonly kinds: Readonly<Record<EngineName, TargetKind>>;
 }
 
 interface Pool {
@@ -99,7 +98,7 @@ export function createPools(parts: PoolParts): Pools {
       }
     },
     async try(name, definition, password, work) {
-      const target = kindOf(parts.kinds, definition.engine).open(settingsOf(name, definition, password));
+      const target = parts.kinds[definition.engine].open(settingsOf(name, definition, password));
       try {
         return await work(target);
       } finally {
@@ -134,7 +133,7 @@ function isRefusedLogin(error: unknown): boolean {
 
 /** While a rotation is open either password may be the one; then a login shows which. */
 async function openTarget({ sealer, kinds }: PoolParts, { row, definition }: Connection): Promise<Target> {
-  const kind = kindOf(kinds, definition.engine);
+  const kind = kinds[definition.engine];
   const place = { table: 'database_connections', row: row.id } as const;
   if (row.password === null) throw new Error(`connection ${row.id} has no password`);
   const current = await openPassword(sealer, { ...place, column: 'password' }, row.password);

@@ -109,14 +109,17 @@ function refused(
   cause: TargetError | RevocationError | undefined,
 ): AppError {
   const residue = cause instanceof RevocationError ? cause.residue : [];
-  const hint = findings.map(({ fix }) => fix).join(' ') || (cause instanceof TargetError ? cause.hint : undefined);
+  const [first] = findings;
+  const hint = first
+    ? `Have a more powerful administrator run the statements under missing (${first.fix})`
+    : (cause instanceof TargetError && cause.hint) || 'database.check_connection looks at the whole connection.';
   return new AppError('refused', `Role ${role.name} is refused, since ${why}`, {
     cause,
     details: [
       ...findings.map(({ message, fix }) => ({ at: fix, message })),
       ...residue.map(({ place, object, reason }) => ({ at: `${place}: ${object}`, message: reason })),
     ],
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     members: { missing: findings.map(({ message, fix }) => ({ message, fix })) },
   });
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { duration, formatDuration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import { name } from '#core/ids.ts';
-import { identifier, maybe, removable, withDefault, within } from './fields.ts';
+import { identifier, maybe, overlongNames, removable, withDefault, within } from './fields.ts';
 import { checkPasswordPolicy, passwordLimits } from './password.ts';
 import { checkStatements, statementLimits } from './statement.ts';
 import type { TargetKind } from './target.ts';
@@ -178,7 +178,10 @@ function defined(fieldsGiven: Readonly<Record<string, unknown>>): Record<string,
 }
 
 export function contradiction(details: readonly { at: string; message: string }[]): AppError {
-  return new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}.`, { details });
+  return new AppError('invalid_request', `${details[0]?.at}: ${details[0]?.message}.`, {
+    details,
+    hint: 'Change the fields together.',
+  });
 }
 
 const onlyPostgresql = ['act_as', 'reassign_to', 'statement_timeout', 'idle_in_transaction_timeout'] as const;
@@ -189,6 +192,9 @@ export function checkRole(role: Role, { engine, usernameLimit }: TargetKind): vo
   const foreign = (engine === 'postgresql' ? onlyMysql : onlyPostgresql).filter((field) => role[field] !== undefined);
   if (foreign.length > 0)
     throw contradiction(foreign.map((field) => ({ at: `/${field}`, message: `means nothing on ${engine}` })));
+  const { member_of, database, act_as, reassign_to } = role;
+  const overlong = overlongNames(engine, { member_of, database, act_as, reassign_to });
+  if (overlong.length > 0) throw contradiction(overlong.map(({ field, message }) => ({ at: `/${field}`, message })));
   checkUsernameTemplate(role.username_template ?? defaultUsernameTemplate, usernameLimit);
   if (role.password_policy !== undefined) checkPasswordPolicy(role.password_policy);
   checkStatements(role.creation_statements, engine, 'creation', '/creation_statements');

@@ -114,7 +114,7 @@ export async function releaseRotation(store: Store, rotation: Rotation, error: u
   // When it was begun stays: the job leaves the next try some time.
   const set = {
     rotation: null,
-    ...(untouched && rotation.fresh ? { next_password: null } : {}),
+    ...(untouched && rotation.fresh ? { next_password: null, rotation_started_at: null } : {}),
     ...also,
   };
   await store.commit([update(rotation.table, set, { id: rotation.id, rotation: rotation.token })]);

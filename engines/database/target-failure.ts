@@ -12,8 +12,11 @@ const codes: Readonly<Record<TargetFailure, ErrorCode>> = {
   exists: 'conflict',
 };
 
-const hints: Partial<Readonly<Record<TargetFailure, string>>> = {
+const hints: Readonly<Record<TargetFailure, string>> = {
   unreachable: 'database.check_connection says more about the connection.',
+  timeout: 'Try again; database.check_connection tells whether the server answers.',
+  statement: 'See what the statements of the role do, and what the server says of them.',
+  exists: 'Try again: names are random.',
   login: 'Give the administrator’s password with database.update_connection.',
   privilege: 'database.check_connection names what the administrator lacks, with the statements that mend it.',
 };
@@ -24,18 +27,22 @@ const retryAfter = 5;
 /** The error for the caller; what no target said is passed on as it is. */
 export function explainFailure(error: unknown, connection: string): unknown {
   if (error instanceof RevocationError) return explainResidue(error, connection);
-  if (!(error instanceof TargetError)) return error;
+  return error instanceof TargetError ? explain(error, connection, codes[error.kind]) : error;
+}
+
+function explain(error: TargetError, connection: string, code: ErrorCode): AppError {
   const hint = error.hint ?? hints[error.kind];
-  return new AppError(codes[error.kind], `Connection ${connection}: ${error.message}`, {
+  return new AppError(code, `Connection ${connection}: ${error.message}`, {
     cause: error,
-    ...(hint === undefined ? {} : { hint }),
-    ...(codes[error.kind] === 'unavailable' ? { retryAfter } : {}),
+    hint,
+    ...(code === 'unavailable' ? { retryAfter } : {}),
   });
 }
 
 function explainResidue(error: RevocationError, connection: string): AppError {
   return new AppError(error.unavailable ? 'unavailable' : 'refused', `Connection ${connection}: ${error.message}`, {
     cause: error,
+    hint: 'Remove what is in the way; it is tried again by itself.',
     details: error.residue.map(({ place, object, reason }) => ({ at: `${place}: ${object}`, message: reason })),
     ...(error.unavailable ? { retryAfter } : {}),
   });
@@ -47,6 +54,15 @@ export async function explained<Result>(connection: string, work: () => Promise<
     return await work();
   } catch (error) {
     throw explainFailure(error, connection);
+  }
+}
+
+/** Likewise, for what a request says about a server: that nothing answers there is a fault of the request. */
+export async function verified<Result>(connection: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof TargetError ? explain(error, connection, 'refused') : error;
   }
 }
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BoundOperation } from '#core/operation.ts';
 import { type InProcess, startChancery } from '#test/chancery.ts';
 import { startPostgres } from '#test/postgres.ts';
 import { type Field, fieldsOf, inParallel, type Input, send, withValue } from './fields.ts';
 import { assertProblem, faultOf } from './problem.ts';
 import { sampleFor } from './samples.ts';
-import { viewStore } from './store-view.ts';
+import { type StoreView, viewStore } from './store-view.ts';
 import { furnish, type Ids } from './world.ts';
 
 /**
@@ -88,7 +89,7 @@ function destructiveLast(operations: readonly BoundOperation[]): BoundOperation[
 async function tryAll(
   server: InProcess,
   ids: Ids,
-  after?: (operation: BoundOperation, refused: number, all: number) => void,
+  after?: (operation: BoundOperation, refused: number, all: number) => Promise<void>,
 ): Promise<{ tried: number; faults: string[] }> {
   const faults: string[] = [];
   let tried = 0;
@@ -101,9 +102,19 @@ async function tryAll(
       return reply.status;
     });
     tried += all.length;
-    after?.(operation, replies.filter((status) => status >= 400).length, replies.length);
+    await after?.(operation, replies.filter((status) => status >= 400).length, replies.length);
   }
   return { tried, faults };
+}
+
+/** Until the sweeper has ended what a request made and gave up. */
+async function settled(view: StoreView): Promise<void> {
+  const open = () =>
+    view.rows(`SELECT id FROM leases WHERE state IN ('minting', 'revoking', 'stuck')
+      UNION SELECT id FROM database_roles WHERE state = 'draining'
+      UNION SELECT id FROM database_connections WHERE state = 'draining'`);
+  for (const deadline = Date.now() + 30_000; open().length > 0; await sleep(20))
+    if (Date.now() > deadline) throw new Error(`not ended by itself: ${JSON.stringify(open())}`);
 }
 
 const settings = { CHANCERY_RATE_FAILED_AUTH: 'off' };
@@ -114,7 +125,8 @@ test('no value in any field of any operation makes an internal error, and what i
   const { ids } = await furnish(server, 'root', 'tenant');
   let before = view.digest();
   let fruitless = 0;
-  const { tried, faults } = await tryAll(server, ids, (operation, refused, all) => {
+  const { tried, faults } = await tryAll(server, ids, async (operation, refused, all) => {
+    await settled(view);
     const now = view.digest();
     if (refused === all && fruitless++ >= 0)
       assert.deepEqual(now, before, `${operation.id} refused all and stored something`);

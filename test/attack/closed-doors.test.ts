@@ -115,6 +115,12 @@ async function openDoors(
   const [ran, changes, events, log]: [string[], Change[], AuditEvent[], string[]] = [[], [], [], []];
   const watched = operations.map((operation) => ({
     ...operation,
+    intend:
+      operation.intend &&
+      ((...call: Parameters<NonNullable<BoundOperation['intend']>>) => {
+        ran.push(operation.id);
+        return operation.intend?.(...call) as ReturnType<NonNullable<BoundOperation['intend']>>;
+      }),
     run: (...call: Parameters<BoundOperation['run']>) => {
       ran.push(operation.id);
       return operation.run(...call);

@@ -1,6 +1,6 @@
 import type { BoundOperation } from '#core/operation.ts';
 import { type Input, requiredInput } from './fields.ts';
-import { authorityRequest, type Ids } from './world.ts';
+import { address, authorityRequest, type Ids } from './world.ts';
 
 /**
  * A request for every operation that the administrator of a tenant could make. What is not listed is made from the
@@ -107,6 +107,53 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
     dry_run: true,
   }),
   'pki.report_key_compromise': () => ({ spki_sha256: 'ab'.repeat(32) }),
+  'database.create_connection': () => ({
+    name: freshName(),
+    engine: 'postgresql',
+    host: '127.0.0.1',
+    port: address.port,
+    username: 'chancery',
+    password: 'p',
+    description: 'd',
+    verify: false,
+  }),
+  'database.update_connection': (ids) => ({ name: ids.connection, description: 'd' }),
+  'database.admin_setup': () => ({ engine: 'postgresql', username: 'chancery', member_of: ['app_reader'] }),
+  'database.create_role': (ids) => ({
+    name: freshName(),
+    connection: ids.connection,
+    member_of: ['app_reader'],
+    description: 'd',
+    probe: false,
+  }),
+  'database.list_roles': (ids) => ({ connection: ids.connection }),
+  'database.update_role': (ids) => ({
+    name: ids.databaseRole,
+    connection: ids.connection,
+    description: 'd',
+    probe: false,
+  }),
+  'database.issue_credentials': (ids) => ({ role: ids.databaseRole, ttl: '10m', purpose: 'p' }),
+  'database.plan_credentials': (ids) => ({ role: ids.databaseRole, ttl: '10m', purpose: 'p' }),
+  'database.create_static_role': (ids) => ({
+    name: freshName(),
+    connection: ids.connection,
+    username: freshName(),
+    description: 'd',
+  }),
+  'database.list_static_roles': (ids) => ({ connection: ids.connection }),
+  'database.update_static_role': (ids) => ({ name: ids.staticRole, description: 'd' }),
+  'lease.list_leases': (ids) => ({
+    role: `database/roles/${ids.databaseRole}`,
+    target: `database/connections/${ids.connection}`,
+    principal: 'admin',
+    subject: ids.username,
+  }),
+  'lease.renew_lease': (ids) => ({ lease_id: ids.lease, increment: '10m' }),
+  'lease.revoke_leases': (ids) => ({ role: `database/probes/${ids.databaseRole}`, principal: 'admin' }),
+  'lease.end_lease': (ids) => ({ lease_id: ids.lease, claim: 'ab'.repeat(16) }),
+  'lease.apply_brake': () => ({ reason: 'r' }),
+  'lease.release_brake': () => ({ reason: 'r' }),
   'audit.list_events': (ids) => ({
     principal: ids.principal,
     resource: 'pki',
@@ -135,6 +182,7 @@ function byName({ http }: Described, field: string, ids: Ids): unknown {
   if (field === 'name') return ids[collections.find(([prefix]) => path.startsWith(prefix))?.[1] ?? 'policy'];
   if (field === 'id') return ids[idsBelow.find(([part]) => path.includes(part))?.[1] ?? 'token'];
   if (field === 'serial_number') return ids.serial;
+  if (field === 'lease_id') return ids.lease;
   if (field === 'spki_sha256') return ids.blockedKey;
   return ids[field as keyof Ids];
 }
@@ -142,6 +190,9 @@ function byName({ http }: Described, field: string, ids: Ids): unknown {
 const collections: readonly (readonly [string, keyof Ids])[] = [
   ['/pki/authorities', 'authority'],
   ['/pki/roles', 'role'],
+  ['/database/connections', 'connection'],
+  ['/database/roles', 'databaseRole'],
+  ['/database/static-roles', 'staticRole'],
   ['/principals', 'principal'],
   ['/policies', 'policy'],
 ];

@@ -41,6 +41,8 @@ const constraints = ['permitted', 'excluded'].flatMap((side) => [
 ]);
 const ofRoles = [...subject.slice(1), 'allowed_domains/0', 'allowed_common_names/0'];
 
+const ofDatabaseRoles = ['member_of/0', 'database', 'act_as', 'reassign_to'];
+
 /**
  * What is kept: free texts about things, what stands in certificates of authorities, what roles, policies and tokens
  * allow. Beside it the names in the resource of an audit event, which `isResource` knows.
@@ -55,6 +57,13 @@ const kept: Readonly<Record<string, readonly string[]>> = {
   'pki.cross_sign_authority': constraints,
   'pki.create_role': ofRoles,
   'pki.update_role': ofRoles,
+  'database.create_connection': ['host', 'database', 'username', 'tls_server_name'],
+  'database.create_role': ofDatabaseRoles,
+  'database.update_role': ofDatabaseRoles,
+  'database.create_static_role': ['username'],
+  'database.update_static_role': ['database'],
+  'lease.apply_brake': ['reason'],
+  'lease.release_brake': ['reason'],
 };
 
 function mayBeKept({ operation, field, isText }: Planted): boolean {

@@ -44,11 +44,16 @@ function inEarnest(sample: Input): Input {
   return 'dry_run' in sample ? { ...sample, dry_run: false } : sample;
 }
 
+/** Here a name would be looked up in the DNS, which takes as long and says what it likes. */
+function isLookedUp({ id }: BoundOperation, path: FieldPath): boolean {
+  return id === 'database.update_connection' && path[0] === 'host';
+}
+
 /** The fields that take text. */
 function probes(operations: readonly BoundOperation[], ids: Ids): Probe[] {
   return operations.flatMap((operation) =>
     fieldsOf(operation)
-      .filter(({ isText }) => isText)
+      .filter(({ isText, path }) => isText && !isLookedUp(operation, path))
       .map(({ path }) => ({ operation, path, input: () => inEarnest(sampleFor(operation, ids)) })),
   );
 }
@@ -71,6 +76,7 @@ function essence({ status, body }: Reply, handle: string): unknown {
   const text = JSON.stringify(rest)
     .replaceAll(handle, '<asked>')
     .replaceAll(partOf(handle), '<part>')
+    .replaceAll(/\bfresh-[0-9a-z]+-[0-9a-z]+/g, '<new>')
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, '<time>');
   return status < 300 && !text.includes('"certificates":[]') ? { status } : { status, text };
 }

@@ -1,4 +1,6 @@
+import { after } from 'node:test';
 import type { Client } from '#test/chancery.ts';
+import { type PostgresWorld, postgresWorld } from '#test/postgres-target.ts';
 import { cn, extension, extensionRequest, makeRequest, oids, pem } from './csr.ts';
 import { leaf, seq } from './der-tree.ts';
 
@@ -32,7 +34,27 @@ export interface Ids {
   readonly blockedKey: string;
   /** PEM. */
   readonly certificate: string;
+  readonly connection: string;
+  readonly databaseRole: string;
+  readonly staticRole: string;
+  readonly lease: string;
+  /** Of the leased user. */
+  readonly username: string;
 }
+
+/** One database server for all tenants of a test file, as on a real installation. */
+let target: Promise<PostgresWorld> | undefined;
+
+/** Where it listens, once a tenant was founded; for requests that name an address of their own. */
+export const address = { port: 1 };
+
+async function sharedTarget(): Promise<PostgresWorld> {
+  const world = await (target ??= postgresWorld());
+  address.port = world.settings.port;
+  return world;
+}
+
+after(async () => (await target)?.stop());
 
 /** Founds a tenant in which every name begins with `tag`, and every free text is `tag` in capitals. */
 export async function foundTenant(installation: Client, tag: string): Promise<Tenant> {
@@ -67,6 +89,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
   const authority = await admin.ok('GET', `pki/authorities/${names.authority}`);
   const access = await foundAccess(admin, tag, names.role);
   const { events } = await admin.ok('GET', 'audit/events?operation=pki.issue_certificate&outcome=ok');
+  const database = await foundDatabase(admin, tag);
   const { spki_sha256: blockedKey } = await admin.ok('POST', 'pki/compromised-keys', { spki_sha256: hashFor(tag) });
   return {
     namespace,
@@ -76,6 +99,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
     ids: {
       ...names,
       ...access.ids,
+      ...database,
       serial: issued.serial_number,
       authoritySerial: authority.serial_number,
       spki: inventory.key_sha256,
@@ -86,6 +110,32 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
       certificate: issued.certificate,
     },
   };
+}
+
+/** A connection, a role with a live lease, and a static role. */
+async function foundDatabase(admin: Client, tag: string) {
+  const description = tag.toUpperCase();
+  const world = await sharedTarget();
+  const user = `${tag}_static`;
+  const [known] = await world.root(`SELECT 1 FROM pg_roles WHERE rolname = '${user}'`);
+  if (known === undefined) await world.root(`CREATE ROLE ${user} LOGIN; GRANT ${user} TO chancery_admin`);
+  const names = { connection: `${tag}-database`, databaseRole: `${tag}-reader`, staticRole: `${tag}-legacy` };
+  const { host, port, database, username, password } = world.settings;
+  // A test before this one may have rotated it.
+  await world.root(`ALTER ROLE ${username} PASSWORD '${password}'`);
+  const server = { engine: 'postgresql', host, port, database, username, password };
+  await admin.ok('POST', 'database/connections', { name: names.connection, description, ...server });
+  const { connection } = names;
+  await admin.ok('POST', 'database/roles', {
+    name: names.databaseRole,
+    connection,
+    member_of: ['app_reader'],
+    description,
+    probe: false,
+  });
+  await admin.ok('POST', 'database/static-roles', { name: names.staticRole, connection, username: user, description });
+  const lease = await admin.ok('POST', `database/roles/${names.databaseRole}/credentials`, { purpose: description });
+  return { ...names, lease: lease.lease_id, username: lease.username };
 }
 
 function hashFor(tag: string): string {

@@ -1,13 +1,20 @@
-import { kindOf } from '#database/kinds.ts';
 import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
+import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
 import { connectionName, engineName } from '#database/connection-schema.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, connectionResource, parseRole, readConnectionRow } from '#database/directory.ts';
 import { identifier } from '#database/fields.ts';
 import type { DatabaseTables } from '#database/tables.ts';
-import type { Finding, Needs, Target } from '#database/target.ts';
+import {
+  type AdminSetupOptions,
+  type EngineName,
+  type Finding,
+  type Needs,
+  type Target,
+  TargetError,
+} from '#database/target.ts';
 import { explained } from '#database/target-failure.ts';
 
 /** What tells whether a connection can do what its roles ask of it, and how to make an administrator that can. */
@@ -146,7 +153,7 @@ export const adminSetup = defineOperation({
   effect: 'read',
   resource: () => 'database/admin-setup',
   async run(_grant, input, deps: DatabaseDeps) {
-    const script = kindOf(deps.kinds, input.engine).adminSetup({
+    const script = setupScript(deps, input.engine, {
       username: input.username,
       memberOf: input.member_of,
       reassignTo: input.reassign_to,
@@ -157,5 +164,15 @@ export const adminSetup = defineOperation({
     return { output: { script } };
   },
 });
+
+function setupScript({ kinds }: DatabaseDeps, engine: EngineName, options: AdminSetupOptions): string {
+  try {
+    return kinds[engine].adminSetup(options);
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    const hint = error.hint ?? 'Give names that the server takes.';
+    throw new AppError('invalid_request', error.message, { hint, cause: error });
+  }
+}
 
 export const checkOperations = [checkConnection, adminSetup];

@@ -19,7 +19,7 @@ import { type Connection, connectionResource, parseConnection, readConnectionRow
 import { assertActive, endLife } from '#database/life.ts';
 import { openPassword, sealPassword } from '#database/secret.ts';
 import type { ConnectionRow, DatabaseTables } from '#database/tables.ts';
-import { explained } from '#database/target-failure.ts';
+import { verified } from '#database/target-failure.ts';
 import { newUsernameTag, usernamePrefix } from '#database/username.ts';
 import type { LeaseTables } from '#lease/tables.ts';
 
@@ -88,7 +88,7 @@ function verifyLogin(
   definition: ConnectionDefinition,
   password: string,
 ): Promise<unknown> {
-  return explained(name, () => deps.pools.try(name, definition, password, (target) => target.inspect()));
+  return verified(name, () => deps.pools.try(name, definition, password, (target) => target.inspect()));
 }
 
 export const getConnection = defineOperation({
@@ -202,7 +202,7 @@ async function verifyChange(
   if (!verify) return;
   const place = { table: 'database_connections', row: row.id, column: 'password' } as const;
   const password = given ?? (await openPassword(deps.sealer, place, row.password ?? new Uint8Array()));
-  await explained(row.name, () =>
+  await verified(row.name, () =>
     deps.pools.try(row.name, after, password, async (target) => {
       await target.inspect();
       if (live === 0) return;

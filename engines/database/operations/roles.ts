@@ -1,4 +1,3 @@
-import { kindOf } from '#database/kinds.ts';
 import { z } from 'zod';
 import { insert, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
@@ -47,7 +46,7 @@ export const createRole = defineOperation({
     if (await deps.directory.role(grant.namespace, role.name)) throw taken(role.name);
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
-    checkRole(role, kindOf(deps.kinds, connection.definition.engine));
+    checkRole(role, deps.kinds[connection.definition.engine]);
     const probing = input.probe ? await planProbe(deps, grant, role, connection) : undefined;
     const plan: Saving = { role, connection, stored: undefined, probe: probing?.plan };
     return { plan, changes: probing?.changes ?? [], audit: probeFacts(plan) };
@@ -149,7 +148,7 @@ export const updateRole = defineOperation({
     const role = layRole(stored.role, input);
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
-    checkRole(role, kindOf(deps.kinds, connection.definition.engine));
+    checkRole(role, deps.kinds[connection.definition.engine]);
     const probing = input.probe ? await planProbe(deps, grant, role, connection) : undefined;
     const plan: Saving = { role, connection, stored: stored.row, probe: probing?.plan };
     return { plan, changes: probing?.changes ?? [], audit: probeFacts(plan) };

@@ -9,9 +9,10 @@ import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, readConnectionRow } from '#database/directory.ts';
+import { overlongNames } from '#database/fields.ts';
 import { assertActive } from '#database/life.ts';
 import { generatePassword } from '#database/password.ts';
-import { passwordPolicy } from '#database/role-schema.ts';
+import { contradiction, passwordPolicy } from '#database/role-schema.ts';
 import { sealPassword } from '#database/secret.ts';
 import {
   changeStaticRole,
@@ -157,7 +158,11 @@ function newRow(role: StaticRole, namespace: string, now: number): StaticRoleRow
   };
 }
 
-function refuseForeignUser({ username }: StaticRole, { row, definition }: Connection): void {
+function refuseForeignUser({ username, host, database }: StaticRole, { row, definition }: Connection): void {
+  const overlong = overlongNames(definition.engine, { username, database });
+  if (overlong.length > 0) throw contradiction(overlong.map(({ field, message }) => ({ at: `/${field}`, message })));
+  if (host !== undefined && definition.engine === 'postgresql')
+    throw contradiction([{ at: '/host', message: 'means nothing on postgresql' }]);
   if (username === definition.username)
     throw new AppError('refused', `${username} is the administrator of connection ${row.name}.`, {
       hint: 'Its password is rotated by database.rotate_root.',
