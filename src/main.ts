@@ -14,16 +14,13 @@ import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
 import { createSystemCaller, type SystemCaller } from '#core/system-call.ts';
 import { createDatabase } from '#engines/database/engine.ts';
-import { databaseMigrations } from '#engines/database/migrations.ts';
 import { createPki } from '#engines/pki/engine.ts';
-import { pkiMigrations } from '#engines/pki/migrations.ts';
 import { limitPrincipals } from '#http/gates.ts';
 import { createMetrics, type Metrics } from '#http/metrics.ts';
 import { readMetrics } from '#http/metrics-operation.ts';
 import { createHttpServer, type HttpServer } from '#http/server.ts';
 import { fileTls, type TlsProvider } from '#http/tls.ts';
 import { createGuardedFetch } from '#outbound/guarded-fetch.ts';
-import { leaseMigrations } from '#lease/migrations.ts';
 import { createLeaseService } from '#lease/service.ts';
 import { createAuthorize, createRecheck } from '#policy/authorize.ts';
 import { createPolicyBook } from '#policy/book.ts';
@@ -38,6 +35,7 @@ import type { Store } from '#storage/store.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { startJobs } from './jobs.ts';
 import { jobScopes } from './job-scopes.ts';
+import { migrations } from './migrations.ts';
 import { startNotices, tlsRoot } from './notices.ts';
 import { selfSignedTls } from './self-tls.ts';
 import { announce, createServerLog } from './server-log.ts';
@@ -75,9 +73,6 @@ export async function start(config: Config, options: StartOptions = {}): Promise
     throw error;
   }
 }
-
-/** Of every engine: whatever opens or restores a store needs all of them. */
-export const migrations = [...pkiMigrations, ...leaseMigrations, ...databaseMigrations];
 
 function storeUrl({ storage }: Config): string {
   return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
@@ -131,6 +126,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
 
   // In the order in which they close: nothing revokes any more when the connections to databases go.
   const engines: readonly Engine[] = [lease.engine, database, pki, audit, seal];
+  for (const { gauges } of engines) metrics.watch(gauges ?? []);
   const operations: BoundOperation[] = [
     ...bind(authOperations, { store, policies, namespacedTables }),
     ...bind(policyOperations, { store, policies, operations: () => operations }),

@@ -3,14 +3,14 @@ import { auditLinker } from '#audit/chain.ts';
 import { verifyLog } from '#audit/verify.ts';
 import type { LocalContext } from '#cli/main.ts';
 import { systemClock } from '#core/clock.ts';
-import { pkiAfterRestore } from '#engines/pki/migrations.ts';
 import { createRootKeyFile, rootKeyFromFile, rootKeyFromText } from '#seal/root-key.ts';
 import { changeRootKey } from '#seal/rotation.ts';
 import { openStore } from '#storage/open.ts';
 import { restoreBackup } from '#storage/restore.ts';
 import type { Store } from '#storage/store.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
-import { migrations, runServer } from './main.ts';
+import { runServer } from './main.ts';
+import { afterRestore, migrations } from './migrations.ts';
 
 /** What is done to a server on its own machine, with the settings of the server and without a token. */
 
@@ -50,7 +50,7 @@ async function restore(words: readonly string[]): Promise<number> {
   const from = onlyValue(words, '--from');
   if (from === undefined) return wrongUsage();
   const config = loadConfig(process.env, process.cwd());
-  await restoreBackup({ from, url: urlOf(config), migrations, afterwards: pkiAfterRestore });
+  await restoreBackup({ from, url: urlOf(config), migrations, afterwards: afterRestore });
   process.stdout.write(`restored ${from}; start the server with the root key of the backup\n`);
   return 0;
 }

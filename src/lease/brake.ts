@@ -4,6 +4,7 @@ import { AppError } from '#core/errors.ts';
 import type { SystemCaller } from '#core/system-call.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
 import type { LeaseEngine } from './contract.ts';
+import { restoredSetting } from './migrations.ts';
 import type { LeaseBrakeRow, LeaseRow } from './tables.ts';
 
 /**
@@ -31,9 +32,6 @@ export interface BrakeParts {
   readonly log: StoreLog;
   readonly call: SystemCaller;
 }
-
-/** The name under which `server restore` leaves the time of a restore in the settings. */
-export const restoredSetting = 'restored_at';
 
 const staleHeartbeat = 3_600_000;
 const heartbeatEvery = 60_000;

@@ -34,3 +34,15 @@ export const leaseMigrations: readonly Migration[] = [
     ],
   },
 ];
+
+/** The mark of a restored store; brake.ts finds it, and takes it away when somebody has looked. */
+export const restoredSetting = 'lease.restored';
+
+/**
+ * What is done after a restore: leases of a backup were renewed or ended since, so that nothing may end by expiry before
+ * somebody has looked.
+ */
+export const leaseAfterRestore: readonly string[] = [
+  `DELETE FROM settings WHERE name = '${restoredSetting}'`,
+  `INSERT INTO settings (name, value) VALUES ('${restoredSetting}', 'yes')`,
+];

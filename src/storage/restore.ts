@@ -77,16 +77,6 @@ async function fillFrom(
   await applyMigrations(schema, migrations, await readVersion(sqliteSchema(backup)));
   await copyTables(sqliteTables(backup), target, new Set([migrationsTable]), progress);
   await applyMigrations(schema, migrations);
-  await markRestored(schema);
-}
-
-/**
- * What a restored store says of the world outside is old: leases were renewed or ended since. Whoever would act on it
- * (src/lease/brake.ts) finds this mark, and takes it away.
- */
-async function markRestored(schema: SchemaConnection): Promise<void> {
-  await schema.query('DELETE FROM settings WHERE name = ?', ['restored_at']);
-  await schema.query('INSERT INTO settings (name, value) VALUES (?, ?)', ['restored_at', String(Date.now())]);
 }
 
 async function checkDigest(path: string): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
-import { leaseMigrations } from '#lease/migrations.ts';
+import { leaseAfterRestore, leaseMigrations } from '#lease/migrations.ts';
 import { restoreBackup } from '#storage/restore.ts';
 import { postgresBackend, sqliteBackend } from '../storage/support.ts';
 import { checkBooks, type HouseOptions, openHouse, temporaryFolder } from './house.ts';
@@ -190,7 +190,7 @@ function restores(open: Open, newUrl: () => Promise<string>): void {
     const backup = join(house.folder, 'store.backup');
     await house.store.backup(backup);
     const url = await newUrl();
-    await restoreBackup({ from: backup, url, migrations: leaseMigrations });
+    await restoreBackup({ from: backup, url, migrations: leaseMigrations, afterwards: leaseAfterRestore });
     return openHouse(context, { folder: house.folder, url });
   };
 

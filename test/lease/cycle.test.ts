@@ -97,6 +97,33 @@ function ends(open: Open): void {
     assert.deepEqual([lease.state, lease.cause, lease.ended_as], ['revoked', 'mint_failed', 'already_absent']);
   });
 
+  test('leases of every namespace end, each in its own audit', async (context) => {
+    const house = await open(context);
+    const { key } = (await house.ok('POST', 'namespaces', { name: 'tenant' })) as { key: string };
+    const tenant = house.as(key);
+    const theirs = await tenant.ok('POST', 'files', { ttl: 60, role_cap: 1 });
+    const ours = await house.mint({ ttl: 60, role_cap: 1 });
+    house.clock.advance(60_000);
+    await house.service.sweep();
+    assert.deepEqual(house.shelf.subjects('shelf'), []);
+    for (const [id, namespace] of [
+      [theirs.lease_id, 'tenant'],
+      [ours.lease_id, 'root'],
+    ]) {
+      const row = await house.row(id);
+      assert.deepEqual([row.state, row.namespace], ['revoked', namespace]);
+      const events = await house.store.all<{ namespace: string }>(
+        `SELECT namespace FROM audit_events WHERE operation = 'lease.end_lease' AND resource = ?`,
+        [`leases/${id}`],
+      );
+      assert.deepEqual(
+        events.map((event) => event.namespace),
+        [namespace],
+      );
+    }
+    await checkBooks(house);
+  });
+
   test('whoever has no claim ends nothing', async (context) => {
     const house = await open(context);
     const { lease_id: id } = await house.mint();
