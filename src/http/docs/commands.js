@@ -7,6 +7,7 @@ export const cliOptions = [
   'force',
   'input',
   'all',
+  'watch',
   'idempotency-key',
   'approval-id',
   'timeout',
