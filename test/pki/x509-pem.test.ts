@@ -61,6 +61,7 @@ test('everything else is refused with the reason', () => {
     '-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----',
     /does not end/,
   );
+  refuses(block('AAAA', 'NEW CERTIFICATE REQUEST'), /labelled NEW CERTIFICATE REQUEST; CERTIFICATE is needed/);
   refuses(block('AAAA', 'PRIVATE KEY'), /labelled PRIVATE KEY; CERTIFICATE is needed/);
   refuses(block('Proc-Type: 4,ENCRYPTED\n\nAAAA'), /not canonical base64/);
   for (const body of [

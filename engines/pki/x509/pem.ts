@@ -28,6 +28,12 @@ export interface PemLimits {
   readonly maxBlocks?: number;
 }
 
+/** Labels that stand for others: older tools, certtool and keytool among them, write them (RFC 7468 §5.1, §7). */
+const synonyms: Readonly<Record<string, string>> = {
+  'NEW CERTIFICATE REQUEST': 'CERTIFICATE REQUEST',
+  'X509 CERTIFICATE': 'CERTIFICATE',
+};
+
 /**
  * Reads PEM: blocks of one label with nothing but blank lines around them. LF and CRLF, spaces at the end of a line and
  * lines of any length are accepted (RFC 7468 §2), header lines and explanatory text are not. Base64 must be canonical:
@@ -38,7 +44,8 @@ export function decodePem(text: string, limits: PemLimits): Buffer[] {
     throw new AppError('too_large', `The PEM has ${text.length} characters; at most ${limits.maxLength} are allowed.`);
   const blocks = readBlocks(text, Math.min(limits.maxBlocks ?? 1, maxBlocks));
   for (const { label } of blocks) {
-    if (label !== limits.label) throw notPem(`has a block labelled ${label}; ${limits.label} is needed`);
+    if ((synonyms[label] ?? label) !== limits.label)
+      throw notPem(`has a block labelled ${label}; ${limits.label} is needed`);
   }
   return blocks.map((block) => block.der);
 }
