@@ -142,6 +142,24 @@ test('an effect happens once, even when its result meets a conflict', async (con
   assert.deepEqual(await outcomes(), ['intent', 'failed']);
 });
 
+test('what was made is undone when its result cannot be committed, and only then', async (context) => {
+  const undone: string[] = [];
+  const operation = maker(async (_, name) => {
+    if (name !== 'good') await store.commit([update('things', { state: 'ended' }, { name })]);
+  });
+  const { call, store } = await house(context, {
+    ...operation,
+    async run(grant, input, deps, plan) {
+      const outcome = await operation.run(grant, input, deps, plan);
+      return { ...outcome, undone: async () => void undone.push(plan.name) };
+    },
+  } satisfies typeof operation);
+  await call('good', 'admin');
+  assert.deepEqual(undone, []);
+  await assert.rejects(call('bad', 'admin'), { code: 'conflict' });
+  assert.deepEqual(undone, ['bad']);
+});
+
 test('an intent that meets a conflict is made again from what is stored then', async (context) => {
   let tries = 0;
   const retrying = defineOperation({

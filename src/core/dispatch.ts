@@ -214,10 +214,15 @@ async function runOnce(
 ): Promise<Reply> {
   const plan = await recordIntent(deps, call, trail, grant, input, spent);
   const outcome = await call.operation.run(grant, input, plan);
-  const output = shapeOutput(call.operation, outcome.output);
-  const changes = [...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
-  await close(deps, call, trail, changes, outcome.audit);
-  return { output, replayed: false };
+  try {
+    const output = shapeOutput(call.operation, outcome.output);
+    const changes = [...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
+    await close(deps, call, trail, changes, outcome.audit);
+    return { output, replayed: false };
+  } catch (thrown) {
+    await outcome.undone?.().catch(() => undefined);
+    throw thrown;
+  }
 }
 
 /** Nothing has happened outside yet, so a conflict means reading again. */

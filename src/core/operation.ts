@@ -39,6 +39,11 @@ export interface Outcome<Output> {
   readonly changes?: readonly Change[];
   /** Facts for the audit record beside operation, resource and principal; must hold no secret. */
   readonly audit?: Readonly<Record<string, string | number | boolean | null>>;
+  /**
+   * For effects outside the store: called when the changes were not committed, so that what was made need not wait until
+   * its intent comes due. What it throws is dropped; the caller hears why the commit failed.
+   */
+  readonly undone?: (() => Promise<void>) | undefined;
 }
 
 /**

@@ -8,7 +8,8 @@ import type { LeaseRow } from './tables.ts';
  * Minting, in an operation with `intend`:
  *  1. `intend` calls `begin` and returns its changes, so that the `minting` row is durable before anything is made.
  *  2. `run` makes the subject at the target, and returns the changes of `activate`.
- *  3. When it fails it calls `abandon` and throws. A crash needs nothing: the row comes due by itself.
+ *  3. When it fails it calls `abandon` and throws; when its result is not committed, since somebody ended the lease
+ *     meanwhile, the outcome's `undone` does. A crash needs nothing: the row comes due by itself.
  * There is no other compensation: what a failed minting may have left is removed by the one path that revokes.
  */
 export interface Leases {

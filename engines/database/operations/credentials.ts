@@ -90,6 +90,8 @@ export const issueCredentials = defineOperation({
     return {
       output,
       changes: deps.leases.activate(lease),
+      // The lease was ended while its user was made: nobody gets the password, and the user need not wait to be removed.
+      undone: () => deps.leases.abandon(lease, 0),
       audit: { lease_id: lease.id, username: lease.subject, expires_at: output.expires_at },
     };
   },
