@@ -45,15 +45,23 @@ interface RotationParts {
   readonly now: number;
 }
 
+/** Whether somebody is changing the password now. */
+export function isRotating({ rotation, rotation_started_at: startedAt }: RotatedSecret, now: number): boolean {
+  return rotation !== null && now - (startedAt ?? 0) < rotationDeadline;
+}
+
+export function underWay(): AppError {
+  return new AppError('wrong_state', 'A rotation of this password is under way.', {
+    hint: 'Wait for it; one that a crash cut short is taken over after a minute.',
+    retryAfter: 5,
+  });
+}
+
 /** Throws `wrong_state` while another one is under way. */
 export async function openRotation(parts: RotationParts): Promise<{ rotation: Rotation; changes: readonly Change[] }> {
   const { sealer, table, row, policy, now } = parts;
-  const { rotation: earlier, rotation_started_at: startedAt, next_password: pending } = row;
-  if (earlier !== null && now - (startedAt ?? 0) < rotationDeadline)
-    throw new AppError('wrong_state', 'A rotation of this password is under way.', {
-      hint: 'Wait for it; one that a crash cut short is taken over after a minute.',
-      retryAfter: 5,
-    });
+  const { rotation: earlier, next_password: pending } = row;
+  if (isRotating(row, now)) throw underWay();
   const place = { table, row: row.id, column: 'next_password' } as const;
   const password = pending === null ? generatePassword(policy) : await openPassword(sealer, place, pending);
   const token = randomOctets(16).toString('hex');
@@ -89,8 +97,8 @@ async function canLogIn(target: Target, user: UserName, password: string): Promi
   }
 }
 
-/** The rotation has worked. */
-export function promote(sealer: Sealer, rotation: Rotation, version: number, now: number, also: Row = {}): Change {
+/** The rotation has worked, whatever else of the row was changed meanwhile. */
+export function promote(sealer: Sealer, rotation: Rotation, now: number, also: Row = {}): Change {
   const place = { table: rotation.table, row: rotation.id, column: 'password' } as const;
   const set = {
     password: sealPassword(sealer, place, rotation.password),
@@ -99,10 +107,10 @@ export function promote(sealer: Sealer, rotation: Rotation, version: number, now
     rotation_started_at: null,
     rotated_at: now,
     updated_at: now,
-    version: version + 1,
     ...also,
   };
-  return update(rotation.table, set, { id: rotation.id, rotation: rotation.token, version }, { expect: 1 });
+  const where = { id: rotation.id, rotation: rotation.token };
+  return update(rotation.table, set, where, { add: { version: 1 }, expect: 1 });
 }
 
 /**

@@ -84,9 +84,9 @@ function failureOf({ row, role }: StoredStaticRole, error: unknown, now: number)
 
 /** The rotation has worked. */
 export function promoteStatic(deps: DatabaseDeps, { stored, rotation }: StaticRotationPlan, now: number): Change {
-  const { row, role } = stored;
+  const { role } = stored;
   const also = { attempts: 0, last_error: null, next_rotation_at: nextRotation(role, now) };
-  return promote(deps.sealer, rotation, row.version, now, also);
+  return promote(deps.sealer, rotation, now, also);
 }
 
 /** Leaves the rotation to a later time. */

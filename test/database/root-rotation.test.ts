@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ChildServer } from '#test/chancery.ts';
+import { Client } from 'pg';
 import { spawnChancery, startChancery } from '#test/chancery.ts';
 import type { PostgresWorld } from '#test/postgres-target.ts';
 import { connectionTo, foundDatabase, startTarget, until } from './fixture.ts';
@@ -65,6 +66,37 @@ test('a password that never reached the server is withdrawn, and the old one goe
   assert.equal(await oldPasswordWorks(world), true);
   await server.ok('POST', 'database/connections/app/rotate-root');
   assert.equal(await oldPasswordWorks(world), false);
+});
+
+test('a rotation is not upset by a change of the connection, nor lost by the deletion of its static role', async (context) => {
+  const world = await startTarget(context);
+  const server = await startChancery(context);
+  await foundDatabase(server, world);
+  await world.root('CREATE ROLE legacy LOGIN; GRANT legacy TO chancery_admin WITH ADMIN OPTION');
+  await server.ok('POST', 'database/static-roles', { name: 'legacy', connection: 'app', username: 'legacy' });
+  const holder = new Client({ connectionString: world.server.url() });
+  holder.on('error', () => undefined);
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE pg_authid IN EXCLUSIVE MODE');
+  const rotating = server.call('POST', 'database/connections/app/rotate-root');
+  const rotatingStatic = server.call('POST', 'database/static-roles/legacy/rotate');
+  await until('both rotations are open', async () => {
+    const [root, legacy] = await Promise.all([
+      server.ok('GET', 'database/connections/app'),
+      server.call('PATCH', 'database/static-roles/legacy', { description: 'in between' }),
+    ]);
+    return root.root_rotation === 'open' && legacy.status === 409;
+  });
+  await server.ok('PATCH', 'database/connections/app', { description: 'changed in between' });
+  assert.equal((await server.call('DELETE', 'database/static-roles/legacy')).status, 409);
+  await holder.query('COMMIT');
+  await holder.end();
+  assert.deepEqual([(await rotating).status, (await rotatingStatic).status], [200, 200]);
+  const shown = await server.ok('GET', 'database/connections/app');
+  assert.deepEqual([shown.root_rotation, shown.description], ['none', 'changed in between']);
+  await world.breakAdminSessions();
+  await server.ok('POST', 'database/roles/readonly/credentials');
+  await server.ok('DELETE', 'database/static-roles/legacy');
 });
 
 /** The statement that changes the password of the administrator, among those that end the users of probes. */

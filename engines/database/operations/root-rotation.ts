@@ -45,7 +45,7 @@ export const rotateRoot = defineOperation({
     }
     return {
       output: { name: input.name, username, rotated_at: toRfc3339(grant.now) },
-      changes: [promote(deps.sealer, rotation, connection.row.version, grant.now)],
+      changes: [promote(deps.sealer, rotation, grant.now)],
       audit: { username },
     };
   },

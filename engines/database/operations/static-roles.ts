@@ -13,6 +13,7 @@ import { overlongNames } from '#database/fields.ts';
 import { assertActive } from '#database/life.ts';
 import { generatePassword } from '#database/password.ts';
 import { contradiction, passwordPolicy } from '#database/role-schema.ts';
+import { isRotating, underWay } from '#database/rotation.ts';
 import { sealPassword } from '#database/secret.ts';
 import {
   changeStaticRole,
@@ -270,9 +271,12 @@ export const deleteStaticRole = defineOperation({
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
     const { row } = await readStaticRole(deps.store, grant.namespace, input.name);
+    // What is being set at the server would be known to nobody.
+    if (isRotating(row, grant.now)) throw underWay();
+    const where = { id: row.id, version: row.version, rotation: row.rotation };
     return {
       output: { name: input.name, username: row.username },
-      changes: [remove('database_static_roles', { id: row.id, version: row.version }, { expect: 1 })],
+      changes: [remove('database_static_roles', where, { expect: 1 })],
       audit: { username: row.username },
     };
   },
