@@ -70,7 +70,7 @@ async function mayRenew(
   assertActive(`connection of role ${stored.role.name}`, (await requireConnection({ directory }, lease)).row);
   // How long is capped and not refused; only when no life at all is left there is nothing to renew.
   const ruling = decideTerms(stored.role, 1, limits, grant.now);
-  if (!ruling.allowed) throw refusalError(stored.role, ruling);
+  if (!ruling.allowed) throw refusalError(stored.role, { ...ruling, nearestTtl: undefined });
   const untilEnd = limits.notAfter === undefined ? Infinity : Math.floor((limits.notAfter - lease.issued_at) / 1000);
   return { maxTtl: Math.min(stored.role.max_ttl, limits.maxTtl ?? Infinity, untilEnd) };
 }

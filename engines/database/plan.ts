@@ -10,7 +10,7 @@ export interface CredentialsPlan {
   readonly refusals: readonly Refusal[];
   /** Undefined when refused. */
   readonly terms: Terms | undefined;
-  readonly nearest: { readonly ttl?: string } | null;
+  readonly nearest: { readonly role: string; readonly ttl: string } | null;
   readonly advice: string;
 }
 
@@ -31,7 +31,7 @@ export async function planCredentials(
   return {
     refusals,
     terms: undefined,
-    nearest: passes ? { ttl: formatDuration(nearestTtl) } : null,
+    nearest: passes ? { role: role.name, ttl: formatDuration(nearestTtl) } : null,
     advice:
       full.length > 0 ? 'Revoke a lease that is not needed any more, or wait until one ends.' : adviseTtl(nearestTtl),
   };

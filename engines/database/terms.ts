@@ -87,6 +87,8 @@ export function refusalError(role: Role, { refusals, nearestTtl }: Extract<Rulin
   return new AppError('refused', `Role ${role.name} refuses this: ${refusals[0]?.message}.`, {
     details: refusals.map(({ rule, message }) => ({ at: rule, message })),
     hint: adviseTtl(nearestTtl),
-    members: { nearest_request: nearestTtl === undefined ? null : { ttl: formatDuration(nearestTtl) } },
+    members: {
+      nearest_request: nearestTtl === undefined ? null : { role: role.name, ttl: formatDuration(nearestTtl) },
+    },
   });
 }

@@ -18,7 +18,9 @@ export function spellOperations(text: string, commands: readonly Command[]): str
 /** A request as a command line. Texts of several lines, such as PEM, stand as a file to be named. */
 export function spellRequest(command: Command, request: Readonly<Record<string, unknown>>): string {
   const { fields } = command.input();
-  const positional = command.positional.map((name) => quoteWord(plain(name, request[name])));
+  const positional = command.positional.map((name) =>
+    request[name] === undefined ? name.toUpperCase() : quoteWord(plain(name, request[name])),
+  );
   const flags = fields.flatMap((field) => {
     const value = request[field.name];
     if (value === undefined || value === null || command.positional.includes(field.name)) return [];

@@ -106,6 +106,7 @@ function readFlags(words: readonly string[]) {
 interface Lease {
   readonly lease_id: string;
   readonly connection_url: string;
+  readonly issued_at: string;
   readonly expires_at: string;
 }
 
@@ -115,7 +116,8 @@ async function serve(order: Order, context: LocalContext, screen: Screen): Promi
   try {
     const { role, ttl, purpose } = order;
     const asked = await api.call<Lease>('database.issue_credentials', { role, ttl, purpose });
-    if (asked.problem) return await showProblem(screen, asked.problem, false);
+    // The nearest request would be told as another command than this one.
+    if (asked.problem) return await showProblem(screen, { ...asked.problem, nearest: undefined }, false);
     return await runLeased(order, asked.output, { api, context, screen, signals });
   } finally {
     signals.release();
@@ -163,8 +165,9 @@ interface Renewal {
 const longestWait = 86_400_000;
 const shortestWait = 1000;
 
-/** Renews after two thirds of what is left, again and again, until the role's end is reached. */
+/** Renews after two thirds of what is left, for as long as it was given at first, until the role's end is reached. */
 function keepAlive(api: Api, lease: Lease, screen: Screen): Renewal {
+  const increment = Math.max(1, Math.round((Date.parse(lease.expires_at) - Date.parse(lease.issued_at)) / 1000));
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const schedule = (expiresAt: string): void => {
@@ -176,7 +179,7 @@ function keepAlive(api: Api, lease: Lease, screen: Screen): Renewal {
   };
   const renew = async (before: string): Promise<void> => {
     try {
-      const { problem, output } = await api.call<Lease>('lease.renew_lease', { lease_id: lease.lease_id });
+      const { problem, output } = await api.call<Lease>('lease.renew_lease', { lease_id: lease.lease_id, increment });
       if (problem === undefined && output.expires_at !== before) return schedule(output.expires_at);
       if (!stopped) await remark(screen, 'warning', `the credentials end at ${before} and are not renewed any more`);
     } catch {

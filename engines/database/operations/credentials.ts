@@ -109,7 +109,7 @@ const planOutput = z.strictObject({
     .array(z.strictObject({ rule: z.string(), at: z.string(), message: z.string() }))
     .describe('Every rule that refuses; empty when allowed'),
   nearest_request: z
-    .strictObject({ ttl: z.string().optional() })
+    .strictObject({ role: z.string(), ttl: z.string() })
     .nullable()
     .describe('The nearest request that would pass; null when none would, or when this one does'),
   advice: z.string().describe('One sentence: what to do next'),
