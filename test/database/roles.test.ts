@@ -96,9 +96,12 @@ test('role and policy bound the life of a lease, and a refusal says what would p
   const server = await startChancery(context);
   await foundDatabase(server, world, { max_leases: 2 });
   const { status, body } = await server.call('POST', 'database/roles/readonly/credentials', { ttl: '5h' });
-  assert.deepEqual([status, body.code, body.nearest_request], [422, 'refused', { ttl: '4h' }]);
+  assert.deepEqual([status, body.code, body.nearest_request], [422, 'refused', { role: 'readonly', ttl: '4h' }]);
   const plan = await server.ok('POST', 'database/roles/readonly/credentials/plan', { ttl: '5h' });
-  assert.deepEqual([plan.allowed, plan.refusals[0].rule, plan.nearest_request], [false, 'max_ttl', { ttl: '4h' }]);
+  assert.deepEqual(
+    [plan.allowed, plan.refusals[0].rule, plan.nearest_request],
+    [false, 'max_ttl', { role: 'readonly', ttl: '4h' }],
+  );
 
   await server.ok('POST', 'policies', {
     name: 'short',
