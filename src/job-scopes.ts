@@ -1,6 +1,7 @@
 import { purgeJob } from '#auth/housekeeping.ts';
 import { leaseJobScopes } from '#lease/service.ts';
 import type { Jobs } from '#policy/judge.ts';
+import { issuerScopes } from './issuer.ts';
 
 /** What each background job may do: the policies of the system principals. A job that is not here may do nothing. */
 export const jobScopes: Jobs = {
@@ -14,6 +15,7 @@ export const jobScopes: Jobs = {
     operations: ['database.rotate_static_role', 'database.rotate_root'],
     resources: ['database/static-roles/*', 'database/connections/*'],
   },
+  ...issuerScopes('database'),
   'database.finish_drains': {
     operations: ['database.delete_role', 'database.delete_connection'],
     resources: ['database/roles/*', 'database/connections/*'],

@@ -33,6 +33,7 @@ import { createIdempotencyLedger, tidyIdempotencyKeys } from '#storage/idempoten
 import { openStore } from '#storage/open.ts';
 import type { Store } from '#storage/store.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
+import { createIssuer } from './issuer.ts';
 import { startJobs } from './jobs.ts';
 import { jobScopes } from './job-scopes.ts';
 import { migrations } from './migrations.ts';
@@ -104,7 +105,8 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch, outbound });
   const lease = createLeaseService({ store, clock, dispatch, log });
   const recheck = createRecheck({ store, policies, jobs: jobScopes });
-  const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck });
+  const issuer = createIssuer({ dispatch, operations: pki.operations, clock, engine: 'database' });
+  const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
   const columns = [pki, database].flatMap((engine) => engine.sealedColumns);
   const seal = createSeal({ store, keyring, clock, columns, dispatch });
   const installation = await installationId({ store, clock });

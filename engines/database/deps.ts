@@ -1,4 +1,5 @@
 import type { Clock } from '#core/clock.ts';
+import type { Issuer } from '#core/issuer.ts';
 import type { Leases } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -15,4 +16,6 @@ export interface DatabaseDeps {
   readonly directory: Directory;
   readonly pools: Pools;
   readonly leases: Leases;
+  /** For users that log in by certificate. */
+  readonly issuer: Issuer;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '#core/clock.ts';
 import type { Dispatch } from '#core/dispatch.ts';
 import type { Engine } from '#core/engine.ts';
+import type { Issuer } from '#core/issuer.ts';
 import { bind } from '#core/operation.ts';
 import type { Leases } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
@@ -21,14 +22,16 @@ export interface DatabaseOptions {
   readonly dispatch: Dispatch;
   readonly leases: Leases;
   readonly recheck: Recheck;
+  readonly issuer: Issuer;
 }
 
 /** Database users that exist only while they are needed. */
-export function createDatabase({ store, sealer, clock, dispatch, leases, recheck }: DatabaseOptions): Engine {
+export function createDatabase(options: DatabaseOptions): Engine {
+  const { store, sealer, clock, dispatch, leases, recheck, issuer } = options;
   const kinds = { postgresql, mysql };
   const directory = createDirectory({ store });
   const pools = createPools({ store, sealer, kinds });
-  const deps: DatabaseDeps = { store, sealer, clock, kinds, directory, pools, leases };
+  const deps: DatabaseDeps = { store, sealer, clock, kinds, directory, pools, leases, issuer };
   const operations = bind(databaseOperations, deps);
   leases.attach(createLeaseEngine(deps, recheck));
   // A drain makes leases due in the commit that marks the role or connection.

@@ -4,6 +4,7 @@ import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
 import type { LeaseRow } from '#lease/tables.ts';
 import type { DatabaseDeps } from './deps.ts';
 import type { Connection } from './directory.ts';
+import { revokeCertificates } from './login.ts';
 import { readRevocation } from './mint.ts';
 import type { UserName } from './target.ts';
 import { assertActive } from './life.ts';
@@ -16,7 +17,7 @@ export type Recheck = (
   also: { readonly operation: string; readonly resource: string; readonly ttl?: number | undefined },
 ) => Promise<Limits>;
 
-type Parts = Pick<DatabaseDeps, 'directory' | 'pools'>;
+type Parts = Pick<DatabaseDeps, 'directory' | 'pools' | 'issuer' | 'clock'>;
 
 /** The engine, as the lease manager sees it. */
 export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
@@ -31,14 +32,25 @@ export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
   };
   return {
     name: 'database',
-    revoke(lease) {
-      const { connection: _connection, host: _host, ...plan } = readRevocation(lease);
-      return withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan));
+    async revoke(lease) {
+      const { connection: _connection, host: _host, certificateRole, ...plan } = readRevocation(lease);
+      const user = withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan));
+      if (certificateRole === undefined) return user;
+      // Also when the user is still there: then it is all that keeps its owner out.
+      await user.catch(() => undefined);
+      await revokeCertificates(parts, lease, certificateRole);
+      return user;
     },
     extend: (lease, expiresAt) => withTarget(lease, (target) => target.extendUser(leasedUser(lease), expiresAt)),
     mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
     targetTime: (lease) => withTarget(lease, async (target) => (await target.inspect()).now),
   };
+}
+
+function certificateEnds(): AppError {
+  return new AppError('refused', 'The lease ends with the certificate by which its user logs in.', {
+    hint: 'Ask for new credentials before these end.',
+  });
 }
 
 function leasedUser(lease: LeaseRow): UserName {
@@ -60,6 +72,7 @@ async function mayRenew(
   lease: LeaseRow,
   ttl: number,
 ): Promise<{ maxTtl: number }> {
+  if (readRevocation(lease).certificateRole !== undefined) throw certificateEnds();
   const limits = await recheck(grant, { operation: 'database.issue_credentials', resource: lease.role, ttl });
   const stored = await directory.role(lease.namespace, lease.role.slice('database/roles/'.length));
   if (stored === undefined || !lease.role.startsWith('database/roles/'))

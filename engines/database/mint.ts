@@ -5,9 +5,15 @@ import type { LeaseRow } from '#lease/tables.ts';
 import { assertOpen } from './closing.ts';
 import type { DatabaseDeps } from './deps.ts';
 import { type Connection, connectionResource, roleResource, type StoredRole } from './directory.ts';
-import { generatePassword } from './password.ts';
 import type { Role } from './role-schema.ts';
-import { type NewUser, type RevocationPlan, type Target, TargetError, type UserName } from './target.ts';
+import {
+  type Credential,
+  type NewUser,
+  type RevocationPlan,
+  type Target,
+  TargetError,
+  type UserName,
+} from './target.ts';
 import type { Terms } from './terms.ts';
 import { defaultUsernameTemplate, makeUsername } from './username.ts';
 
@@ -18,6 +24,8 @@ export interface RevocationFacts extends RevocationPlan {
   /** Id of the connection. */
   readonly connection: string;
   readonly host?: string | undefined;
+  /** Role of the PKI that issued the certificate by which the user logs in. */
+  readonly certificateRole?: string | undefined;
 }
 
 export function readRevocation(lease: Pick<LeaseRow, 'revocation'>): RevocationFacts {
@@ -30,6 +38,7 @@ export function revocationOf(connection: Connection, role: Role): RevocationFact
     statements: role.revocation_statements,
     ...(role.reassign_to === undefined ? {} : { reassignTo: role.reassign_to }),
     ...(connection.definition.engine === 'mysql' ? { host: userHost(role) } : {}),
+    ...(role.certificate_role === undefined ? {} : { certificateRole: role.certificate_role }),
   };
 }
 
@@ -91,29 +100,26 @@ export function leaseTerms(
       host: definition.host,
       port: definition.port,
       database: role.database ?? definition.database ?? null,
+      ...(role.certificate_role === undefined ? {} : { certificate_role: role.certificate_role }),
     },
     revocation: revocationOf(connection, role),
     ttl,
-    maxTtl,
+    // A certificate ends when it was said to end: there is nothing to renew.
+    maxTtl: role.certificate_role === undefined ? maxTtl : ttl,
   };
 }
 
-/** A new password, for `user`. The caller is the only one that ever sees it. */
-export function newUser(user: UserName, role: Role, expiresAt: number): { user: NewUser; password: string } {
-  const password = generatePassword(role.password_policy);
+export function newUser(user: UserName, credential: Credential, role: Role, expiresAt: number): NewUser {
   return {
-    password,
-    user: {
-      ...user,
-      credential: { kind: 'password', password },
-      expiresAt,
-      memberOf: role.member_of,
-      connectionLimit: role.connection_limit,
-      actAs: role.act_as,
-      statementTimeout: role.statement_timeout,
-      idleInTransactionTimeout: role.idle_in_transaction_timeout,
-      statements: role.creation_statements,
-    },
+    ...user,
+    credential,
+    expiresAt,
+    memberOf: role.member_of,
+    connectionLimit: role.connection_limit,
+    actAs: role.act_as,
+    statementTimeout: role.statement_timeout,
+    idleInTransactionTimeout: role.idle_in_transaction_timeout,
+    statements: role.creation_statements,
   };
 }
 

@@ -2,6 +2,7 @@ import { formatDuration } from '#core/duration.ts';
 import type { Grant } from '#core/grant.ts';
 import type { DatabaseDeps } from './deps.ts';
 import { type Connection, connectionResource, roleResource } from './directory.ts';
+import { certificateRefusal } from './login.ts';
 import type { Role } from './role-schema.ts';
 import { adviseTtl, decideTerms, type Refusal, type Terms } from './terms.ts';
 
@@ -23,6 +24,7 @@ export async function planCredentials(
 ): Promise<CredentialsPlan> {
   const ruling = decideTerms(role, ttl, grant.limits, grant.now);
   const full = await reachedCaps(deps, grant, role, connection);
+  if (ruling.allowed) full.push(...(await certificateRefusals(deps, grant, role, connection, ruling.terms)));
   const refusals = [...(ruling.allowed ? [] : ruling.refusals), ...full];
   if (ruling.allowed && full.length === 0)
     return { refusals, terms: ruling.terms, nearest: null, advice: 'The request would pass as it is.' };
@@ -32,9 +34,25 @@ export async function planCredentials(
     refusals,
     terms: undefined,
     nearest: passes ? { role: role.name, ttl: formatDuration(nearestTtl) } : null,
-    advice:
-      full.length > 0 ? 'Revoke a lease that is not needed any more, or wait until one ends.' : adviseTtl(nearestTtl),
+    advice: full.length > 0 ? adviseOperator(full) : adviseTtl(nearestTtl),
   };
+}
+
+function adviseOperator(refusals: readonly Refusal[]): string {
+  return refusals.some(({ rule }) => rule === 'certificate_role')
+    ? 'An operator must look at the role of the PKI that issues the certificates.'
+    : 'Revoke a lease that is not needed any more, or wait until one ends.';
+}
+
+async function certificateRefusals(
+  deps: DatabaseDeps,
+  { now }: Grant,
+  role: Role,
+  connection: Connection,
+  { ttl }: Terms,
+): Promise<Refusal[]> {
+  const message = await certificateRefusal(deps, role, connection, now + ttl * 1000);
+  return message === undefined ? [] : [{ rule: 'certificate_role', at: '', message }];
 }
 
 async function reachedCaps(

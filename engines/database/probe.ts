@@ -6,6 +6,7 @@ import type { LeaseRow } from '#lease/tables.ts';
 import { assertOpen } from './closing.ts';
 import type { DatabaseDeps } from './deps.ts';
 import { type Connection, probeResource } from './directory.ts';
+import { credentialOf, type Login, makeLogin, proofOf } from './login.ts';
 import { leaseTerms, lateness, newUser, userOf, withinMintTime } from './mint.ts';
 import type { Role } from './role-schema.ts';
 import { type Finding, type Target, TargetError, type UserName } from './target.ts';
@@ -56,8 +57,9 @@ export async function runProbe(deps: DatabaseDeps, plan: ProbePlan): Promise<voi
 
 async function makeAndRemove(deps: DatabaseDeps, { lease, connection, role }: ProbePlan): Promise<void> {
   const { name } = connection.row;
+  const login = await makeLogin(deps, role, lease);
   try {
-    await withinMintTime(deps.pools.use(connection, (target) => tryUser(target, lease, connection, role)));
+    await withinMintTime(deps.pools.use(connection, (target) => tryUser(target, lease, connection, role, login)));
   } catch (error) {
     await deps.leases.abandon(lease, lateness(error, connection));
     if (error instanceof TargetError && error.kind !== 'privilege' && error.kind !== 'statement')
@@ -70,20 +72,37 @@ async function makeAndRemove(deps: DatabaseDeps, { lease, connection, role }: Pr
   await deps.leases.abandon(lease, 0);
 }
 
-async function tryUser(target: Target, lease: LeaseRow, connection: Connection, role: Role): Promise<void> {
+async function tryUser(
+  target: Target,
+  lease: LeaseRow,
+  connection: Connection,
+  role: Role,
+  login: Login,
+): Promise<void> {
   const name = userOf(lease.subject, connection, role);
-  const { user, password } = newUser(name, role, lease.expires_at);
-  await target.createUser(user);
+  const proof = proofOf(login);
+  await target.createUser(newUser(name, credentialOf(login), role, lease.expires_at));
   let loggedIn: boolean;
   try {
-    loggedIn = await target.canLogIn(name, password);
+    loggedIn = proof === undefined || (await target.canLogIn(name, proof).catch(notTrusted(login)));
   } finally {
     await remove(target, name, role);
   }
   if (!loggedIn)
     throw new TargetError('statement', 'The user was made, and its login was refused.', {
-      hint: 'See why the server refuses it: pg_hba.conf, the host of MySQL users, the creation statements.',
+      hint:
+        login.kind === 'password'
+          ? 'See why the server refuses it: pg_hba.conf, the host of MySQL users, the creation statements.'
+          : 'See that the server trusts the authority of the certificate (ssl_ca_file, ssl-ca), and that PostgreSQL asks these users for one: hostssl … cert in pg_hba.conf.',
     });
+}
+
+/** The server was there a moment ago: one that does not trust the certificate ends the handshake of TLS. */
+function notTrusted({ kind }: Login) {
+  return (error: unknown): boolean => {
+    if (kind === 'certificate' && error instanceof TargetError && error.kind === 'unreachable') return false;
+    throw error;
+  };
 }
 
 function remove(target: Target, name: UserName, role: Role): Promise<unknown> {

@@ -51,7 +51,9 @@ const fields = {
   revocation_statements: statements(
     'SQL that runs when a user is removed, after its sessions have ended and before it is dropped; with {{name}}',
   ),
-  credential: z.enum(['password']).describe('With what its users log in'),
+  credential: z
+    .enum(['password', 'certificate'])
+    .describe('With what its users log in: a password, or a client certificate whose common name is the user name'),
   default_ttl: life('Life when none is asked for; default 1h, or max_ttl if that is shorter'),
   max_ttl: life('Longest life, renewals included'),
 } as const;
@@ -66,6 +68,9 @@ const optionalFields = {
       'User names after their prefix: a-z, 0-9, _, {{role}}, {{principal}}, {{time}}, and {{random}} once; default {{role}}_{{random}}',
     ),
   password_policy: passwordPolicy,
+  certificate_role: name.describe(
+    'Role of the PKI that issues the client certificates; it must list the user_prefix of the connection with * in allowed_common_names',
+  ),
   database: identifier.describe('Database that connection URLs name; default: that of the connection'),
   host: z
     .string()
@@ -105,6 +110,7 @@ const roleFields = {
   revocation_statements: withDefault(fields.revocation_statements, []),
   credential: withDefault(fields.credential, 'password'),
   username_template: maybe(optionalFields.username_template),
+  certificate_role: maybe(optionalFields.certificate_role),
   password_policy: maybe(optionalFields.password_policy),
   database: maybe(optionalFields.database),
   host: maybe(optionalFields.host),
@@ -134,7 +140,30 @@ export const roleSchema = z.strictObject(roleFields).superRefine((role, context)
       path: ['default_ttl'],
       message: `${formatDuration(role.default_ttl)} is longer than max_ttl, ${formatDuration(role.max_ttl)}`,
     });
+  for (const { field, message } of loginContradictions(role))
+    context.addIssue({ code: 'custom', path: [field], message });
 });
+
+interface Contradiction {
+  readonly field: string;
+  readonly message: string;
+}
+
+function loginContradictions(role: Role): Contradiction[] {
+  if (role.credential === 'password')
+    return role.certificate_role === undefined
+      ? []
+      : [{ field: 'certificate_role', message: 'is for credential certificate' }];
+  const found: Contradiction[] = [];
+  if (role.certificate_role === undefined)
+    found.push({ field: 'certificate_role', message: 'is needed for credential certificate' });
+  if (role.password_policy !== undefined)
+    found.push({ field: 'password_policy', message: 'means nothing for credential certificate' });
+  if (role.creation_statements.some((text) => /\{\{\s*password\s*\}\}/.test(text)))
+    found.push({ field: 'creation_statements', message: 'must not use {{password}}: there is none' });
+  return found;
+}
+
 export type Role = z.output<z.ZodObject<typeof roleFields, z.core.$strict>>;
 
 export const createRoleInput = z.strictObject({ ...roleFields, probe });
@@ -149,6 +178,7 @@ export const updateRoleInput = z.strictObject({
   revocation_statements: maybe(fields.revocation_statements),
   credential: maybe(fields.credential),
   username_template: removable(optionalFields.username_template),
+  certificate_role: removable(optionalFields.certificate_role),
   password_policy: removable(optionalFields.password_policy),
   database: removable(optionalFields.database),
   host: removable(optionalFields.host),

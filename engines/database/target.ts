@@ -65,8 +65,8 @@ export interface Target {
   revokeUser(user: UserName, plan: RevocationPlan): Promise<Revocation>;
   /** Gives an existing user another password; its sessions stay. */
   setPassword(user: UserName, password: string): Promise<void>;
-  /** Whether a login by this password works, on a connection of its own, not the pool's. */
-  canLogIn(user: UserName, password: string): Promise<boolean>;
+  /** Whether a login by this password or certificate works, on a connection of its own, not the pool's. */
+  canLogIn(user: UserName, proof: string | ClientCertificate): Promise<boolean>;
   /** Users whose name begins with this prefix. */
   listUsers(prefix: string): Promise<readonly ListedUser[]>;
   /** What the administrator lacks for these groups, with the exact statement that would give it. */
@@ -114,6 +114,14 @@ export type Credential =
   | { readonly kind: 'password'; readonly password: string }
   /** Logs in by a client certificate with this subject (RFC 4514) from this issuer; the CN is the user name. */
   | { readonly kind: 'certificate'; readonly subject: string; readonly issuer?: string | undefined };
+
+/** What a client shows in the handshake of TLS. */
+export interface ClientCertificate {
+  /** PEM: the certificate, and those above it. */
+  readonly certificate: string;
+  /** PKCS#8, PEM. */
+  readonly key: string;
+}
 
 /** A snapshot in the lease, so that an edited role cannot make older leases irrevocable. */
 export interface RevocationPlan {

@@ -12,7 +12,8 @@ export type TermsRule =
   | 'policy.not_after'
   | 'max_leases'
   | 'connection.max_leases'
-  | 'max_leases_per_principal';
+  | 'max_leases_per_principal'
+  | 'certificate_role';
 
 export interface Refusal {
   readonly rule: TermsRule;

@@ -19,9 +19,10 @@ export async function present(
   screen: Screen,
   command: Command,
   output: Item | undefined,
-  view: View,
+  asked: View,
   reserved: readonly Reservation[],
 ): Promise<number> {
+  const view = withoutHeadline(command, output, asked) ? { ...asked, field: undefined, beside: [] } : asked;
   if (output === undefined) {
     await releaseFiles(reserved);
     if (!view.json && view.field === undefined) await screen.out.write('done\n');
@@ -43,6 +44,11 @@ export async function present(
   });
   if (beside.length > 0) await remark(screen, 'note', `${beside.join(', ')}; --json shows all`);
   return verdictOf(command, output);
+}
+
+function withoutHeadline(command: Command, output: Item | undefined, { beside }: View): boolean {
+  const unless = command.operation.cli?.headline?.unless;
+  return beside.length > 0 && unless !== undefined && output?.[unless] !== undefined;
 }
 
 /** A check that was made and came out badly has an answer like any other, and ends as a refusal does. */

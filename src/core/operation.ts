@@ -25,8 +25,11 @@ export interface CliBinding {
   readonly files?: readonly string[];
   /** Another, shorter word for the command: `credentials` for `issue-credentials`. */
   readonly alias?: string;
-  /** The one output field that is printed, raw, when no other view is asked for, and those told beside it on stderr. */
-  readonly headline?: { readonly field: string; readonly beside: readonly string[] };
+  /**
+   * The one output field that is printed, raw, when no other view is asked for, and those told beside it on stderr. Where
+   * the answer has the field `unless`, it is not enough, and all is shown.
+   */
+  readonly headline?: { readonly field: string; readonly beside: readonly string[]; readonly unless?: string };
   /** A field of the answer that says whether what was checked is as it should be: `false` makes the command fail. */
   readonly verdict?: string;
   /** An input field that holds a certificate: its word is a file, `-`, or `host:port` of a TLS server that shows one. */

@@ -5,7 +5,9 @@ import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { roleResource, type StoredRole } from '#database/directory.ts';
+import type { Facts } from '#lease/contract.ts';
 import { assertActive } from '#database/life.ts';
+import { credentialOf, type Login, makeLogin, noCertificate } from '#database/login.ts';
 import { mint, type MintPlan, newUser, planMint, userOf } from '#database/mint.ts';
 import { planCredentials as plan } from '#database/plan.ts';
 import { roleName } from '#database/role-schema.ts';
@@ -17,6 +19,14 @@ import { decideTerms, refusalError } from '#database/terms.ts';
 const input = z.strictObject({
   role: roleName,
   ttl: duration.optional().describe('Life; default: default_ttl of the role'),
+  csr: z
+    .string()
+    .min(64)
+    .max(65_536)
+    .optional()
+    .describe(
+      'For roles with credential certificate: PKCS#10 request, PEM, that brings the key; without names. Absent: a key is made',
+    ),
   purpose: z.string().min(1).max(200).optional().describe('Why it is needed; kept in the audit and the lease'),
 });
 type Input = z.output<typeof input>;
@@ -27,8 +37,22 @@ const facts = ({ ttl, purpose }: Input) => ({ ttl, purpose });
 const issueOutput = z.strictObject({
   lease_id: z.string().describe('Renew or revoke the credentials by it'),
   username: z.string(),
-  password: z.string().describe('Shown once and kept nowhere'),
-  connection_url: z.string().describe('Address with user name and password, for clients that take one'),
+  password: z.string().optional().describe('Shown once and kept nowhere; absent where the login is by certificate'),
+  certificate: z.string().optional().describe('Client certificate for the login, PEM; it ends with the lease'),
+  chain: z.array(z.string()).optional().describe('Certificates above it, PEM, nearest first'),
+  private_key: z
+    .string()
+    .optional()
+    .describe('Key of the certificate, PKCS#8, PEM. Shown once and kept nowhere; absent when a CSR was given'),
+  server_ca: z
+    .string()
+    .optional()
+    .describe('Certificates that that of the server leads to, PEM, where the connection names them'),
+  connection_url: z
+    .string()
+    .describe(
+      'Address with user name and password, for clients that take one; without a password where the login is by certificate (libpq: sslcert, sslkey, sslrootcert)',
+    ),
   host: z.string(),
   port: z.number().int(),
   database: z.string().nullable(),
@@ -46,10 +70,13 @@ export const issueCredentials = defineOperation({
   input,
   output: issueOutput,
   http: { method: 'POST', path: '/database/roles/{role}/credentials', status: 201, bodyLimit: 65_536 },
-  cli: { alias: 'credentials', headline: { field: 'connection_url', beside: ['lease_id', 'expires_at'] } },
+  cli: {
+    alias: 'credentials',
+    headline: { field: 'connection_url', beside: ['lease_id', 'expires_at'], unless: 'certificate' },
+  },
   effect: 'additive',
   openWorld: true,
-  sensitive: ['password', 'connection_url'],
+  sensitive: ['password', 'private_key', 'connection_url'],
   resource,
   facts,
   async intend(grant, request, deps: DatabaseDeps) {
@@ -57,27 +84,30 @@ export const issueCredentials = defineOperation({
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
     assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);
+    if (request.csr !== undefined && role.role.certificate_role === undefined) throw noCertificate(role.role);
     const terms = termsFor(grant, role, request);
     const { plan: minting, changes } = await planMint(deps, grant, role, connection, terms);
     const { lease } = minting;
     return { plan: minting, changes, audit: { lease_id: lease.id, username: lease.subject, target: lease.target } };
   },
-  async run(_grant, _request, deps: DatabaseDeps, { lease, connection, role, terms }: MintPlan) {
+  async run(_grant, request, deps: DatabaseDeps, { lease, connection, role, terms }: MintPlan) {
     const { definition } = connection;
     const name = userOf(lease.subject, connection, role.role);
-    const { user, password } = newUser(name, role.role, lease.expires_at);
+    const login = await makeLogin(deps, role.role, lease, request.csr);
+    const user = newUser(name, credentialOf(login), role.role, lease.expires_at);
     const database = role.role.database ?? definition.database;
     let url = '';
     await explained(connection.row.name, () =>
       mint(deps, connection, lease, async (target) => {
         await target.createUser(user);
-        url = target.connectionUrl(name, password, database);
+        url = target.connectionUrl(name, login.kind === 'password' ? login.password : undefined, database);
       }),
     );
     const output: z.output<typeof issueOutput> = {
       lease_id: lease.id,
       username: lease.subject,
-      password,
+      ...shown(login),
+      ...(definition.tls_ca === undefined ? {} : { server_ca: definition.tls_ca }),
       connection_url: url,
       host: definition.host,
       port: definition.port,
@@ -87,15 +117,23 @@ export const issueCredentials = defineOperation({
       max_expires_at: toRfc3339(lease.max_expires_at),
       ...(terms.adjustments.length > 0 ? { adjustments: [...terms.adjustments] } : {}),
     };
+    const issued = login.kind === 'password' ? {} : { serial_number: login.issued.serialNumber };
     return {
       output,
-      changes: deps.leases.activate(lease),
+      changes: deps.leases.activate(lease, { ...(JSON.parse(lease.facts) as Facts), ...issued }),
       // The lease was ended while its user was made: nobody gets the password, and the user need not wait to be removed.
       undone: () => deps.leases.abandon(lease, 0),
-      audit: { lease_id: lease.id, username: lease.subject, expires_at: output.expires_at },
+      audit: { lease_id: lease.id, username: lease.subject, expires_at: output.expires_at, ...issued },
     };
   },
 });
+
+/** What only the requester is given. */
+function shown(login: Login): Partial<z.output<typeof issueOutput>> {
+  if (login.kind === 'password') return { password: login.password };
+  const { certificate, chain, privateKey } = login.issued;
+  return { certificate, chain: [...chain], ...(privateKey === undefined ? {} : { private_key: privateKey }) };
+}
 
 function termsFor(grant: Grant, { role }: StoredRole, request: Input) {
   const ruling = decideTerms(role, request.ttl, grant.limits, grant.now);

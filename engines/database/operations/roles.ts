@@ -8,6 +8,7 @@ import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, parseRole, readConnectionRow, readRoleRow, roleResource } from '#database/directory.ts';
 import { assertActive, endLife } from '#database/life.ts';
+import { checkLogin } from '#database/login.ts';
 import { planProbe, type ProbePlan, runProbe } from '#database/probe.ts';
 import { checkRole, createRoleInput, layRole, type Role, roleName, updateRoleInput } from '#database/role-schema.ts';
 import { roleOutput, viewRole } from '#database/role-view.ts';
@@ -47,6 +48,7 @@ export const createRole = defineOperation({
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
     checkRole(role, deps.kinds[connection.definition.engine]);
+    await checkLogin(deps, role, connection, grant.now);
     const probing = input.probe ? await planProbe(deps, grant, role, connection) : undefined;
     const plan: Saving = { role, connection, stored: undefined, probe: probing?.plan };
     return { plan, changes: probing?.changes ?? [], audit: probeFacts(plan) };
@@ -149,6 +151,7 @@ export const updateRole = defineOperation({
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
     checkRole(role, deps.kinds[connection.definition.engine]);
+    await checkLogin(deps, role, connection, grant.now);
     const probing = input.probe ? await planProbe(deps, grant, role, connection) : undefined;
     const plan: Saving = { role, connection, stored: stored.row, probe: probing?.plan };
     return { plan, changes: probing?.changes ?? [], audit: probeFacts(plan) };

@@ -40,7 +40,7 @@ function openTarget(settings: TargetSettings): Target {
     extendUser: (user, expiresAt) => track(() => extendUser(connections, user, expiresAt)),
     revokeUser: (user, plan) => track(() => revokeUser(connections, user, plan)).catch(rethrowAsRevocation),
     setPassword: (user, password) => track(() => setPassword(connections, user, password)),
-    canLogIn: (user, password) => track(() => canLogIn(connections, user, password)),
+    canLogIn: (user, proof) => track(() => canLogIn(connections, user, proof)),
     listUsers: (prefix) => track(() => listUsers(connections, prefix)),
     diagnose: (needs) => track(() => diagnose(connections, needs)),
     connectionUrl: (user, password, database) => connectionUrl(settings, user, password, database),

@@ -1,4 +1,4 @@
-import { TargetError, type UserName } from '#database/target.ts';
+import { type ClientCertificate, TargetError, type UserName } from '#database/target.ts';
 import { asTargetError, errorNumber } from './errors.ts';
 import { currentUser } from './inspect.ts';
 import { defaultPlugin, passwordHash, passwordPlugins } from './password-hash.ts';
@@ -34,10 +34,11 @@ export async function setPassword(pool: Pool, { username, host }: UserName, pass
   });
 }
 
-/** Whether the password is right: a user whose sessions are all in use is refused only after it was. */
-export async function canLogIn(pool: Pool, user: UserName, password: string): Promise<boolean> {
+/** Whether password or certificate are right: a user whose sessions are all in use is refused only after they were. */
+export async function canLogIn(pool: Pool, user: UserName, proof: string | ClientCertificate): Promise<boolean> {
   try {
-    const settings = { ...pool.settings, username: user.username, password, database: undefined };
+    const login = typeof proof === 'string' ? { password: proof } : { password: '', clientCertificate: proof };
+    const settings = { ...pool.settings, username: user.username, ...login, database: undefined };
     await (await openSession(settings)).end();
     return true;
   } catch (error) {

@@ -1,7 +1,7 @@
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, type ConnectionOptions, createConnection, type SslOptions } from 'mysql2';
-import { TargetError, type TargetSettings } from '#database/target.ts';
+import { type ClientCertificate, TargetError, type TargetSettings } from '#database/target.ts';
 import { authPlugins } from './auth-plugins.ts';
 import { asConnectError, asTargetError } from './errors.ts';
 import type { PasswordPlugin } from './password-hash.ts';
@@ -10,6 +10,8 @@ import { type Flavor, literal, sessionMode } from './quote.ts';
 export interface MysqlSettings extends TargetSettings {
   /** How the users that are made log in; what every client has by default. */
   readonly passwordPlugin?: PasswordPlugin | undefined;
+  /** Shown to a server that asks for one. */
+  readonly clientCertificate?: ClientCertificate | undefined;
 }
 
 /** One connection to the server, with the limits of the settings in force on both sides. */
@@ -182,11 +184,12 @@ function verifiedName(settings: MysqlSettings): string {
   return isIP(name) === 0 ? name : `${name}.`;
 }
 
-function tlsOptions(settings: MysqlSettings): SslOptions | undefined {
-  const { tls } = settings;
+function tlsOptions({ tls, clientCertificate: own }: MysqlSettings): SslOptions | undefined {
   if (tls.mode === 'disable') return undefined;
-  if (tls.mode === 'require') return { minVersion: 'TLSv1.2', rejectUnauthorized: false };
+  const login = own === undefined ? {} : { cert: own.certificate, key: own.key };
+  if (tls.mode === 'require') return { ...login, minVersion: 'TLSv1.2', rejectUnauthorized: false };
   return {
+    ...login,
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     verifyIdentity: tls.mode === 'verify-full',

@@ -1,7 +1,7 @@
 import { checkServerIdentity, type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type QueryResult } from 'pg';
 import { leastScramIterations } from '#database/password.ts';
-import { TargetError, type TargetSettings, type TargetTls } from '#database/target.ts';
+import { type ClientCertificate, TargetError, type TargetSettings, type TargetTls } from '#database/target.ts';
 import { toTargetError } from './errors.ts';
 
 /**
@@ -18,7 +18,7 @@ export interface Connections {
   /** The same on a connection to another database, which is closed afterwards. */
   useDatabase<T>(database: string, task: (session: Session) => Promise<T>): Promise<T>;
   /** Logs in as somebody else, or as the administrator past the pool; the caller ends it. */
-  connectAs(username: string, password: string, database: string): Promise<Client>;
+  connectAs(username: string, proof: string | ClientCertificate, database: string): Promise<Client>;
   /** Ends the connections; nothing may be under way. */
   close(): Promise<void>;
 }
@@ -65,8 +65,8 @@ export function openConnections(settings: TargetSettings): Connections {
   const visitors = Math.max(1, Math.floor(settings.maxConnections / 4));
   const admins = openPool(settings, Math.max(1, settings.maxConnections - visitors));
   const visits = createQueue(visitors);
-  const connect = (username: string, password: string, database: string) =>
-    connectClient(settings, username, password, database);
+  const connect = (username: string, proof: string | ClientCertificate, database: string) =>
+    connectClient(settings, username, proof, database);
   return {
     settings,
     server: () => admins.latest.server,
@@ -200,10 +200,10 @@ const answerTime = 2000;
 async function connectClient(
   settings: TargetSettings,
   username: string,
-  password: string,
+  proof: string | ClientCertificate,
   database: string,
 ): Promise<Client> {
-  const client = new Client(clientConfig(settings, username, password, database));
+  const client = new Client(clientConfig(settings, username, proof, database));
   client.on('error', () => undefined);
   try {
     await client.connect();
@@ -218,7 +218,12 @@ async function connectClient(
  * Everything is said here, since pg takes what is missing from PGHOST, PGOPTIONS, PGSSLMODE, ~/.pgpass and the like:
  * the password as a function (an empty one would send pg looking), `ssl` even when it is off.
  */
-function clientConfig(settings: TargetSettings, user: string, password: string, database: string): ClientConfig {
+function clientConfig(
+  settings: TargetSettings,
+  user: string,
+  proof: string | ClientCertificate,
+  database: string,
+): ClientConfig {
   const { host, port, statementTimeout } = settings;
   if (host === '' || /[/\\\0\s@]/.test(host)) {
     throw new TargetError('unreachable', 'The host is not a host name or an IP address.', {
@@ -232,8 +237,8 @@ function clientConfig(settings: TargetSettings, user: string, password: string, 
     port,
     user,
     database,
-    password: () => password,
-    ssl: tlsOptions(settings.tls, host),
+    password: () => (typeof proof === 'string' ? proof : ''),
+    ssl: tlsOptions(settings.tls, host, typeof proof === 'string' ? undefined : proof),
     sslnegotiation: 'postgres',
     client_encoding: 'UTF8',
     application_name: settings.applicationName.slice(0, 63),
@@ -281,7 +286,12 @@ async function setUp(client: ClientBase): Promise<ServerTraits> {
   };
 }
 
-function tlsOptions(tls: TargetTls, host: string): false | ConnectionOptions {
+function tlsOptions(tls: TargetTls, host: string, own: ClientCertificate | undefined): false | ConnectionOptions {
+  const verified = verification(tls, host);
+  return verified && own !== undefined ? { ...verified, cert: own.certificate, key: own.key } : verified;
+}
+
+function verification(tls: TargetTls, host: string): false | ConnectionOptions {
   switch (tls.mode) {
     case 'disable':
       return false;

@@ -1,4 +1,10 @@
-import { type ListedUser, type ServerFacts, TargetError, type UserName } from '#database/target.ts';
+import {
+  type ClientCertificate,
+  type ListedUser,
+  type ServerFacts,
+  TargetError,
+  type UserName,
+} from '#database/target.ts';
 import { adminDatabase, type Connections } from './connection.ts';
 import { identifier } from './quote.ts';
 
@@ -26,11 +32,15 @@ export async function inspectServer(connections: Connections): Promise<ServerFac
   });
 }
 
-/** Whether a login by this password works. Throws TargetError when that cannot be told. */
-export async function canLogIn(connections: Connections, user: UserName, password: string): Promise<boolean> {
+/** Whether a login by this password or certificate works. Throws TargetError when that cannot be told. */
+export async function canLogIn(
+  connections: Connections,
+  user: UserName,
+  proof: string | ClientCertificate,
+): Promise<boolean> {
   identifier(user.username);
   try {
-    const client = await connections.connectAs(user.username, password, adminDatabase(connections.settings));
+    const client = await connections.connectAs(user.username, proof, adminDatabase(connections.settings));
     await client.end();
     return true;
   } catch (error) {
