@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 import { benchmark as crl } from './crl.ts';
 import { benchmark as issue } from './issue.ts';
+import { benchmark as lease } from './lease.ts';
+import { benchmark as leaseBurst } from './lease-burst.ts';
+import { benchmark as leaseStart } from './lease-start.ts';
 import { benchmark as ocsp } from './ocsp.ts';
 import { benchmark as start } from './start.ts';
 import { benchmark as steps } from './steps.ts';
@@ -10,14 +13,25 @@ import { describeLoad, describeMachine } from './harness/machine.ts';
 import type { Benchmark, Settings } from './harness/settings.ts';
 
 /** `npm run bench -- [name…] [flags]`: runs the named benchmarks, or all. Every figure of docs/performance.md is from here. */
-const benchmarks: readonly Benchmark[] = [issue, steps, ocsp, crl, start, store, validate];
+const benchmarks: readonly Benchmark[] = [
+  issue,
+  steps,
+  ocsp,
+  crl,
+  start,
+  store,
+  validate,
+  lease,
+  leaseBurst,
+  leaseStart,
+];
 
 const usage = `usage: npm run bench -- [name…] [--seconds 3] [--warm-up 2] [--connections 1,8,64] [--only sqlite,cfssl] [--large]
 
 ${benchmarks.map(({ name, summary }) => `  ${name.padEnd(12)} ${summary}`).join('\n')}
 
   --seconds      length of each single measurement
-  --only         parts to measure: sqlite, postgres, cfssl
+  --only         parts to measure: sqlite, postgres, cfssl; of lease: postgresql, mysql
   --large        1,000,000 rows instead of 100,000: minutes instead of seconds
   BENCH_CPU_PROFILE=<folder> in the environment has the servers write CPU profiles, one a thread
 `;
