@@ -4,8 +4,9 @@ import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
 import type { LeaseRow } from '#lease/tables.ts';
 import type { DatabaseDeps } from './deps.ts';
 import type { Connection } from './directory.ts';
+import { revokeCertificates } from './login.ts';
 import { readRevocation } from './mint.ts';
-import type { UserName } from './target.ts';
+import type { Target, UserName } from './target.ts';
 import { assertActive } from './life.ts';
 import { explained, toRevocationError } from './target-failure.ts';
 import { decideTerms, refusalError } from './terms.ts';
@@ -16,33 +17,46 @@ export type Recheck = (
   also: { readonly operation: string; readonly resource: string; readonly ttl?: number | undefined },
 ) => Promise<Limits>;
 
-type Parts = Pick<DatabaseDeps, 'directory' | 'pools'>;
+type Parts = Pick<DatabaseDeps, 'directory' | 'pools' | 'issuer' | 'clock'>;
 
 /** The engine, as the lease manager sees it. */
 export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
   const { pools } = parts;
-  const withTarget = async <Result>(lease: LeaseRow, work: Parameters<typeof pools.use<Result>>[1]) =>
-    pools.use(await requireConnection(parts, lease), work);
+  const withTarget = async <Result>(lease: LeaseRow, work: Parameters<typeof pools.use<Result>>[1]) => {
+    const connection = await requireConnection(parts, lease);
+    try {
+      return await pools.use(connection, work);
+    } catch (error) {
+      throw toRevocationError(error);
+    }
+  };
+  // Its failure is the answer to a request, and not kept in a row.
+  const extend: LeaseEngine['extend'] = async (lease, expiresAt) => {
+    const connection = await requireConnection(parts, lease);
+    const work = (target: Target) => target.extendUser(leasedUser(lease), expiresAt);
+    await explained(connection.row.name, () => pools.use(connection, work));
+  };
   return {
     name: 'database',
-    revoke(lease) {
-      const { connection: _connection, host: _host, ...plan } = readRevocation(lease);
-      return withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan)).catch((error: unknown) => {
-        throw toRevocationError(error);
-      });
+    async revoke(lease) {
+      const { connection: _connection, host: _host, certificateRole, ...plan } = readRevocation(lease);
+      const user = withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan));
+      if (certificateRole === undefined) return user;
+      // Also when the user is still there: then it is all that keeps its owner out.
+      await user.catch(() => undefined);
+      await revokeCertificates(parts, lease, certificateRole);
+      return user;
     },
-    // Its failure is the answer to a request, and not kept in a row.
-    extend: (lease, expiresAt) =>
-      explained(connectionNameOf(lease), () =>
-        withTarget(lease, (target) => target.extendUser(leasedUser(lease), expiresAt)),
-      ),
+    extend,
     mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
     targetTime: (lease) => withTarget(lease, async (target) => (await target.inspect()).now),
   };
 }
 
-function connectionNameOf({ target }: LeaseRow): string {
-  return target.slice('database/connections/'.length);
+function certificateEnds(): AppError {
+  return new AppError('refused', 'The lease ends with the certificate by which its user logs in.', {
+    hint: 'Ask for new credentials before these end.',
+  });
 }
 
 function leasedUser(lease: LeaseRow): UserName {
@@ -64,6 +78,7 @@ async function mayRenew(
   lease: LeaseRow,
   ttl: number,
 ): Promise<{ maxTtl: number }> {
+  if (readRevocation(lease).certificateRole !== undefined) throw certificateEnds();
   const limits = await recheck(grant, { operation: 'database.issue_credentials', resource: lease.role, ttl });
   const stored = await directory.role(lease.namespace, lease.role.slice('database/roles/'.length));
   if (stored === undefined || !lease.role.startsWith('database/roles/'))
