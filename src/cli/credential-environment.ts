@@ -1,3 +1,4 @@
+import type { CredentialFiles } from './credential-files.ts';
 import type { Environment } from './screen.ts';
 
 interface Credentials {
@@ -7,7 +8,7 @@ interface Credentials {
 
 /** What the child must not inherit: settings of another user or server would win over what it is given. */
 const foreign =
-  'PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSERVICE PGSSLMODE PGSSLROOTCERT MYSQL_HOST MYSQL_TCP_PORT MYSQL_PWD MYSQL_USER MYSQL_DATABASE DATABASE_URL'.split(
+  'PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSERVICE PGSSLMODE PGSSLROOTCERT PGSSLCERT PGSSLKEY MYSQL_HOST MYSQL_TCP_PORT MYSQL_PWD MYSQL_USER MYSQL_DATABASE MYSQL_HOME MARIADB_HOME MYSQL_SSL_CERT MYSQL_SSL_KEY MYSQL_SSL_CA DATABASE_URL'.split(
     ' ',
   );
 
@@ -15,14 +16,15 @@ const foreign =
 export function childEnvironment(
   env: Environment,
   { lease_id, connection_url }: Credentials,
-  { keepsToken }: { readonly keepsToken: boolean },
+  { keepsToken, files }: { readonly keepsToken: boolean; readonly files: CredentialFiles | undefined },
 ): Record<string, string> {
   const left = new Set(keepsToken ? foreign : [...foreign, 'CHANCERY_TOKEN']);
   const inherited = Object.entries(env).filter(([name, value]) => value !== undefined && !left.has(name));
   return {
     ...(Object.fromEntries(inherited) as Record<string, string>),
     ...clientVariables(new URL(connection_url)),
-    DATABASE_URL: connection_url,
+    ...(files && fileVariables(connection_url, files)),
+    DATABASE_URL: files === undefined ? connection_url : withFiles(connection_url, files),
     CHANCERY_LEASE_ID: lease_id,
   };
 }
@@ -49,6 +51,24 @@ function clientVariables(url: URL): Record<string, string> {
     MYSQL_USER: user,
     MYSQL_DATABASE: database,
   });
+}
+
+function fileVariables(url: string, { folder, certificate = '', key = '', serverCa = '' }: CredentialFiles) {
+  if (isPostgres(url)) return present({ PGSSLCERT: certificate, PGSSLKEY: key, PGSSLROOTCERT: serverCa });
+  const files = { MYSQL_SSL_CERT: certificate, MYSQL_SSL_KEY: key, MYSQL_SSL_CA: serverCa };
+  return present({ ...files, MYSQL_HOME: folder, MARIADB_HOME: folder });
+}
+
+/** libpq takes the files as parameters of the address; for MySQL no two clients agree on such. */
+function withFiles(text: string, { certificate = '', key = '', serverCa = '' }: CredentialFiles): string {
+  if (!isPostgres(text)) return text;
+  const files = present({ sslcert: certificate, sslkey: key, sslrootcert: serverCa });
+  const added = Object.entries(files).map(([name, path]) => `${name}=${encodeURIComponent(path)}`);
+  return [text, ...added].join(text.includes('?') ? '&' : '?');
+}
+
+function isPostgres(url: string): boolean {
+  return url.startsWith('postgres');
 }
 
 function present(variables: Readonly<Record<string, string>>): Record<string, string> {

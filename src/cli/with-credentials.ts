@@ -5,6 +5,7 @@ import { send } from './client.ts';
 import { type CliOperation, type Command, toCommands } from './command.ts';
 import { type Connection, readConnection } from './connection.ts';
 import { childEnvironment } from './credential-environment.ts';
+import { type CredentialFiles, type FileCredentials, writeCredentialFiles } from './credential-files.ts';
 import { remark, showFailure, showProblem } from './explain.ts';
 import { exitCodes, usageFailure } from './failure.ts';
 import type { LocalContext } from './main.ts';
@@ -27,6 +28,11 @@ Asks for credentials of a database role, runs the command with them in its envir
 
 In the environment: DATABASE_URL and CHANCERY_LEASE_ID; PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE for
 PostgreSQL; MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_PWD, MYSQL_USER and MYSQL_DATABASE for MySQL and MariaDB.
+
+A login by certificate, and the certificates that the server's leads to, come in files of a private folder that is removed in
+the end: PGSSLCERT, PGSSLKEY and PGSSLROOTCERT name them for PostgreSQL, MYSQL_SSL_CERT, MYSQL_SSL_KEY and MYSQL_SSL_CA for
+others; clients of MySQL and MariaDB find them by themselves, through MYSQL_HOME. Such a lease is not renewed: its end is
+that of the certificate.
 
 Exit code: that of the command; 128 and the number of the signal that ended it; 126 or 127 when it could not be run;
 those of the other commands (chancery help) when no credentials were given out.
@@ -103,9 +109,8 @@ function readFlags(words: readonly string[]) {
   }
 }
 
-interface Lease {
+interface Lease extends FileCredentials {
   readonly lease_id: string;
-  readonly connection_url: string;
   readonly issued_at: string;
   readonly expires_at: string;
 }
@@ -132,14 +137,17 @@ interface Surroundings {
 }
 
 async function runLeased(order: Order, lease: Lease, { api, context, screen, signals }: Surroundings): Promise<number> {
-  const renewal = order.renews ? keepAlive(api, lease, screen) : undefined;
+  const renewal = order.renews && lease.certificate === undefined ? keepAlive(api, lease, screen) : undefined;
+  let files: CredentialFiles | undefined;
   try {
+    files = await writeCredentialFiles(lease);
     const interrupted = signals.ending();
     if (interrupted !== undefined) return exitCodeOf(interrupted);
-    const env = childEnvironment(context.env, lease, { keepsToken: order.keepsToken });
+    const env = childEnvironment(context.env, lease, { keepsToken: order.keepsToken, files });
     return await runChild(order.command, env, screen, signals);
   } finally {
     renewal?.stop();
+    await files?.remove().catch(() => remark(screen, 'warning', `remove ${files?.folder} yourself: it holds a key`));
     await giveBack(api, lease, screen);
   }
 }

@@ -47,22 +47,27 @@ export async function foundLogins(client: Client, connection: string, role: obje
   });
 }
 
-/** Asks the administrator for a password, and everybody else for a certificate. */
-const hostRules = [
-  'hostssl all chancery_admin 127.0.0.1/32 scram-sha-256',
-  'hostssl all all 127.0.0.1/32 cert',
-  'hostnossl all postgres 127.0.0.1/32 scram-sha-256',
-  '',
-].join('\n');
+/** Asks the administrator for a password, and everybody else as told. */
+const hostRules = (method: string) =>
+  [
+    'hostssl all chancery_admin 127.0.0.1/32 scram-sha-256',
+    `hostssl all all 127.0.0.1/32 ${method}`,
+    'hostnossl all postgres 127.0.0.1/32 scram-sha-256',
+    '',
+  ].join('\n');
 
-export async function postgresWithCertificates(context: TestContext, trust: Trust): Promise<PostgresWorld> {
+export async function postgresWithCertificates(
+  context: TestContext,
+  trust: Trust,
+  method: 'cert' | 'scram-sha-256' = 'cert',
+): Promise<PostgresWorld> {
   const world = await postgresWorld();
   context.after(() => world.stop());
   const give = (name: string, text: string) => giveFile(world, name, text);
   give('server.crt', trust.certificate);
   give('server.key', trust.key);
   give('clients.pem', trust.clientCa);
-  give('pg_hba.conf', hostRules);
+  give('pg_hba.conf', hostRules(method));
   for (const setting of ["ssl_ca_file = 'clients.pem'", 'ssl = on']) await world.root(`ALTER SYSTEM SET ${setting}`);
   await world.server.restart();
   return world;
