@@ -12,6 +12,14 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   exit 0
 fi
 
+work=''
+made_policy=''
+clean_up() {
+  if [ -n "$work" ]; then rm -rf "$work"; fi
+  if [ -n "$made_policy" ]; then rm -f "$made_policy"; fi
+}
+trap clean_up EXIT
+
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -20,7 +28,12 @@ done
 command -v javac >/dev/null || missing+=(default-jdk-headless)
 if [ "${#missing[@]}" -gt 0 ]; then
   # The tests start their own servers on free ports; apt must not start any.
-  if [ ! -e /usr/sbin/policy-rc.d ]; then printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d; fi
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
+    made_policy=$policy
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
@@ -28,7 +41,6 @@ fi
 # zlint is packaged from Debian 13 on; its package runs on Debian 12 as well, so only its one file is taken.
 if ! command -v zlint >/dev/null; then
   work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
   for source in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
     [ -s "$source" ] && sed 's/bookworm-security/trixie-security/g; s/bookworm/trixie/g' "$source" >"$work/$(basename "$source")"
