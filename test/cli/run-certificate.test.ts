@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { type ChildServer, type Client, spawnChancery } from '#test/chancery.ts';
 import {
   foundLogins,
@@ -45,6 +46,21 @@ async function run(context: TestContext, server: ChildServer, name: string, scri
   assert.deepEqual(left, [], 'files are left');
   return { code, output };
 }
+
+test('what is leased by itself is printed whole, since the key is told once', async (context) => {
+  const server = await spawnChancery(context);
+  const trust = await foundTrust(server);
+  const world = await postgresWithCertificates(context, trust);
+  const tls = { tls: 'verify-full', tls_ca: trust.serverCa };
+  await server.ok('POST', 'database/connections', { ...connectionTo(world), ...tls });
+  await foundLogins(server, 'app');
+  await server.ok('POST', 'database/roles', { name: 'reader', ...byCertificate });
+  const env = { PATH: process.env['PATH'], CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token };
+  const words = ['database', 'credentials', '--role', 'reader'];
+  const { stdout } = await promisify(execFile)(chancery, words, { env });
+  assert.match(stdout, /BEGIN CERTIFICATE[^]*BEGIN PRIVATE KEY/);
+  assert.match(stdout, /lease_id +lse_/);
+});
 
 async function certificateStates(client: Client): Promise<string[]> {
   const { certificates } = await client.ok('GET', 'pki/certificates?role=logins');
