@@ -3,6 +3,12 @@ import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { decodeCertificate } from '#pki/x509/certificate.ts';
+import { decodeCrl } from '#pki/x509/crl.ts';
+import { encodeCertId, hashIssuer } from '#pki/x509/ocsp-cert-id.ts';
+import { encodeOcspRequest } from '#pki/x509/ocsp-request.ts';
+import { decodeOcspResponse } from '#pki/x509/ocsp-response.ts';
+import { decodeOnePem } from '#pki/x509/pem.ts';
 import { type ChildServer, type Client, foundPki } from '#test/chancery.ts';
 import { assertAuditVerifies, storedSerials } from './load.ts';
 import { faketimeLibrary } from './machine.ts';
@@ -52,6 +58,37 @@ async function crlNumberOf(server: Client): Promise<number> {
   await reply.arrayBuffer();
   const after = await server.ok('GET', 'pki/authorities/issuing/crl');
   return after.crls[0].number;
+}
+
+async function crlOf(server: Client) {
+  const { crls } = await server.ok('GET', 'pki/authorities/issuing/crl');
+  const reply = await fetch(crls[0].url);
+  assert.equal(reply.status, 200);
+  return decodeCrl(Buffer.from(await reply.arrayBuffer()));
+}
+
+interface Issued {
+  readonly chain: readonly string[];
+  readonly serial_number: string;
+}
+
+/** What OCSP says, by an answer and a signer that are in force by the real clock. */
+async function ocspStatusOf(server: Client, { chain, serial_number }: Issued): Promise<string> {
+  const issuer = decodeCertificate(decodeOnePem(chain[0] ?? '', 'CERTIFICATE', 65_536));
+  const certId = encodeCertId('sha1', hashIssuer(issuer.subject.der, issuer.spki), serial_number);
+  const { url } = (await server.ok('GET', 'pki/authorities/issuing/crl')).crls[0];
+  const reply = await fetch(new URL('/pki/issuing/ocsp', url), {
+    method: 'POST',
+    headers: { 'content-type': 'application/ocsp-request' },
+    body: new Uint8Array(encodeOcspRequest([certId])),
+  });
+  const response = decodeOcspResponse(Buffer.from(await reply.arrayBuffer()));
+  assert.ok(response.status === 'successful', response.status);
+  const signer = decodeCertificate(response.basic.certificates[0] ?? Buffer.alloc(0));
+  assert.ok(signer.notBefore <= Date.now() && signer.notAfter > Date.now(), 'the signer is not in force');
+  const [single] = response.basic.responses;
+  assert.ok(single && single.thisUpdate <= Date.now() + 1000, 'the answer is from the future');
+  return single.status.kind;
 }
 
 /** Every certificate of the store lies within the validity of the certificate that signed it. */
@@ -148,3 +185,43 @@ test('three days back under an older authority every certificate lies within its
   await assertAuditVerifies(server);
   assertNoCrash(server);
 });
+
+for (const jump of ['+8d', '+4y', '+1h'])
+  test(`after the clock was at ${jump} for a while, CRL and OCSP are of now, and show what is revoked from now on`, {
+    skip,
+  }, async (context) => {
+    const server = await shiftedServer(context, '+0');
+    await foundPki(server);
+    const first = await server.ok('POST', 'pki/certificates', {
+      role: 'web',
+      dns_names: ['a.example.com'],
+      ttl: '24h',
+    });
+    const second = await server.ok('POST', 'pki/certificates', {
+      role: 'web',
+      dns_names: ['a.example.com'],
+      ttl: '24h',
+    });
+    const before = await crlOf(server);
+    assert.equal(await ocspStatusOf(server, first), 'good');
+
+    server.shift(jump);
+    if (jump === '+1h')
+      await server.ok('POST', `pki/certificates/${second.serial_number}/revoke`, { reason: 'superseded' });
+    await crlOf(server);
+    await fetch(`${server.url}/pki/issuing/ocsp`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/ocsp-request' },
+    });
+
+    server.shift('+0');
+    const back = await crlOf(server);
+    assert.ok(back.thisUpdate <= Date.now(), `the CRL is of ${new Date(back.thisUpdate).toISOString()}`);
+    assert.ok((back.crlNumber ?? 0n) > (before.crlNumber ?? 0n), 'the CRL number went down with the clock');
+    await server.ok('POST', `pki/certificates/${first.serial_number}/revoke`, { reason: 'key_compromise' });
+    const after = await crlOf(server);
+    assert.ok(after.thisUpdate <= Date.now());
+    assert.ok(after.index().find(first.serial_number), 'the CRL does not list what was revoked');
+    assert.equal(await ocspStatusOf(server, first), 'revoked');
+    assertNoCrash(server);
+  });

@@ -64,13 +64,26 @@ export function readStored(
   return store.first<CrlRow>(sql, [issuerId, shard, kind]);
 }
 
-export function findState(store: Store, issuerId: string, shard: number): Promise<CrlStateRow | undefined> {
-  return store.first<CrlStateRow>('SELECT * FROM pki_crl_states WHERE issuer_id = ? AND shard = ?', [issuerId, shard]);
+export interface CrlState extends CrlStateRow {
+  /** thisUpdate of the newest full CRL; 0: there is none. */
+  readonly this_update: number;
 }
 
-/** Whether the CRL of this shard does not say what is so now, or its time has come. */
-export function isDue(state: CrlStateRow | undefined, now: number): boolean {
-  return state === undefined || state.changes !== state.published || state.rebuild_at <= now;
+export function findState(store: Store, issuerId: string, shard: number): Promise<CrlState | undefined> {
+  const sql = `SELECT s.*, COALESCE(f.this_update, 0) AS this_update FROM pki_crl_states s
+    LEFT JOIN pki_crls f ON f.issuer_id = s.issuer_id AND f.shard = s.shard AND f.kind = 'full'
+    WHERE s.issuer_id = ? AND s.shard = ?`;
+  return store.first<CrlState>(sql, [issuerId, shard]);
+}
+
+/** Whether the CRL of this shard does not say what is so now, or its time has come, or has not come at all. */
+export function isDue(state: CrlState | undefined, now: number): boolean {
+  return state === undefined || state.changes !== state.published || state.rebuild_at <= now || isAhead(state, now);
+}
+
+/** It was made while the clock was ahead: nobody would accept it, and its schedule means nothing. */
+function isAhead(state: CrlState, now: number): boolean {
+  return state.this_update > now || state.scheduled_at > now;
 }
 
 export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl> {
@@ -78,9 +91,12 @@ export async function buildCrl(store: Store, order: CrlOrder): Promise<BuiltCrl>
   // The count is read before the entries: whatever changes from here on makes this CRL stale.
   const state = await findState(store, issuer.row.id, shard);
   const previous = await findStored(store, issuer.row.id, shard, 'full');
-  const isScheduled = state === undefined || previous === undefined || state.rebuild_at <= now;
+  const ahead = state !== undefined && isAhead(state, now);
+  const isScheduled = state === undefined || previous === undefined || state.rebuild_at <= now || ahead;
   const frame = { ...timesOf(order), point: await distributionPointOf(store, order) };
-  const entries = await readEntries(store, issuer.row.id, shard, state?.scheduled_at ?? 0, frame.thisUpdate);
+  // By a schedule from the future, whatever ends before it would have stood on its last CRL already.
+  const scheduledAt = ahead ? 0 : (state?.scheduled_at ?? 0);
+  const entries = await readEntries(store, issuer.row.id, shard, scheduledAt, frame.thisUpdate);
   const stored = previous && (await readStored(store, issuer.row.id, shard, isScheduled ? 'full' : 'base'));
   const base = stored && hasScope(stored.crl, frame.point) ? stored : undefined;
   const number = nextNumber(previous?.number, now);

@@ -30,6 +30,7 @@ export interface ServedCrl {
   readonly number: number;
   /** Milliseconds. Later than its thisUpdate, which is backdated. */
   readonly madeAt: number;
+  readonly thisUpdate: number;
   readonly nextUpdate: number;
 }
 
@@ -67,7 +68,7 @@ export function createCrlService(parts: CrlServiceParts): CrlService {
       const key = `${issuer.row.id}/${shard}/${kind}`;
       const known = kept.get(key);
       const now = clock.now();
-      if (known && known.version === version && now < known.rebuildAt) return known.crl;
+      if (known && known.version === version && known.crl.thisUpdate <= now && now < known.rebuildAt) return known.crl;
       const startedAt = version;
       if (!known && !(await shardExists(store, issuer.row.id, shard))) return undefined;
       const isLive = liveIssuers(authority, now).some(({ row }) => row.id === issuer.row.id);
@@ -97,7 +98,9 @@ async function load(
 ): Promise<ServedCrl | undefined> {
   if (known && (await findStored(store, issuerId, shard, kind))?.number === known.number) return known;
   const row = await readStored(store, issuerId, shard, kind);
-  return row && { der: row.crl, number: row.number, madeAt: row.made_at, nextUpdate: row.next_update };
+  if (!row) return undefined;
+  const { crl: der, number, made_at: madeAt, this_update: thisUpdate, next_update: nextUpdate } = row;
+  return { der, number, madeAt, thisUpdate, nextUpdate };
 }
 
 interface Publisher {
@@ -125,7 +128,9 @@ function createPublisher({ store, clock, call }: CrlServiceParts): Publisher {
   return {
     async refresh(authority, issuer, shard) {
       const key = `${issuer.row.id}/${shard}`;
-      if (clock.now() - (failedAt.get(key) ?? 0) < pauseAfterFailure) return;
+      // A failure of the future is one of a clock that was ahead.
+      const since = clock.now() - (failedAt.get(key) ?? 0);
+      if (since >= 0 && since < pauseAfterFailure) return;
       try {
         // The publication that was under way may have begun before the change that the caller wants to see.
         for (let tries = 0; tries < maxPublications; tries++) {

@@ -47,8 +47,9 @@ export function authoritiesWithDueCrls(
      JOIN pki_authorities a ON a.id = i.authority_id
      LEFT JOIN pki_crl_shards s ON s.issuer_id = i.id
      LEFT JOIN pki_crl_states c ON c.issuer_id = i.id AND c.shard = COALESCE(s.shard, 0)
+     LEFT JOIN pki_crls f ON f.issuer_id = c.issuer_id AND f.shard = c.shard AND f.kind = 'full'
      WHERE i.serial_number IS NOT NULL AND i.not_after > ?
-       AND (c.issuer_id IS NULL OR c.changes <> c.published OR c.rebuild_at <= ?)`,
-    [now, now],
+       AND (c.issuer_id IS NULL OR c.changes <> c.published OR c.rebuild_at <= ? OR c.scheduled_at > ? OR f.this_update > ?)`,
+    [now, now, now, now],
   );
 }

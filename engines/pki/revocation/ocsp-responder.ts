@@ -49,7 +49,8 @@ interface ResponderParts {
 
 interface Kept {
   readonly answer: OcspAnswer;
-  /** Milliseconds: half of its validity. */
+  /** Milliseconds: from its making through half of its validity. */
+  readonly from: number;
   readonly until: number;
 }
 
@@ -71,7 +72,8 @@ export function createOcspResponder(parts: ResponderParts): OcspResponder {
     const { cacheable } = answer;
     if (!cacheable || startedAt !== version || key.length > maxKeyLength) return;
     if (kept.size >= maxKept) kept.delete(kept.keys().next().value as string);
-    kept.set(key, { answer, until: (cacheable.thisUpdate + cacheable.nextUpdate) / 2 });
+    const { thisUpdate: from, nextUpdate } = cacheable;
+    kept.set(key, { answer, from, until: (from + nextUpdate) / 2 });
   };
   return {
     peek(authorityName, key) {
@@ -79,7 +81,8 @@ export function createOcspResponder(parts: ResponderParts): OcspResponder {
       const found = kept.get(full);
       if (found === undefined) return undefined;
       kept.delete(full);
-      if (clock.now() >= found.until) return undefined;
+      const now = clock.now();
+      if (now < found.from || now >= found.until) return undefined;
       kept.set(full, found);
       return found.answer;
     },

@@ -35,6 +35,7 @@ export interface OcspSigner {
   /** SHA-1 of its public key: the ResponderID (RFC 6960 §4.2.1). */
   readonly keyHash: Buffer;
   /** Milliseconds. */
+  readonly notBefore: number;
   readonly notAfter: number;
 }
 
@@ -66,7 +67,10 @@ export interface KnownSigners {
 export async function knownSigners(store: Store, issuerId: string, now: number): Promise<KnownSigners> {
   const sql = 'SELECT * FROM pki_ocsp_signers WHERE issuer_id = ? ORDER BY generation DESC';
   const rows = await store.all<OcspSignerRow>(sql, [issuerId]);
-  return { present: rows.find((row) => row.not_after > now), generation: rows[0]?.generation ?? 0 };
+  return {
+    present: rows.find((row) => row.not_before <= now && row.not_after > now),
+    generation: rows[0]?.generation ?? 0,
+  };
 }
 
 /** Less than half of its life is left. */
@@ -225,8 +229,11 @@ export function createOcspSigners({ store, sealer, clock, call }: SignersParts):
   return {
     async signerOf(authority, issuer) {
       const known = signers.peek(issuer.row.id) ?? (await signers.get(issuer.row.id));
-      if (known && known.notAfter > clock.now()) return known;
-      if (clock.now() - (failedAt.get(issuer.row.id) ?? 0) < pauseAfterFailure)
+      const now = clock.now();
+      if (known && known.notBefore <= now && known.notAfter > now) return known;
+      // A failure of the future is one of a clock that was ahead.
+      const since = now - (failedAt.get(issuer.row.id) ?? 0);
+      if (since >= 0 && since < pauseAfterFailure)
         throw new AppError('unavailable', 'No OCSP signer could be made a moment ago.', { retryAfter: 2 });
       await make(authority, issuer);
       const made = await load(issuer.row.id);
@@ -247,6 +254,7 @@ async function openSigner(sealer: Sealer, row: OcspSignerRow): Promise<OcspSigne
       privateKey,
       certificate,
       keyHash: responderKeyHash(certificate),
+      notBefore: row.not_before,
       notAfter: row.not_after,
     };
   } finally {

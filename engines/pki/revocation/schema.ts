@@ -3,7 +3,7 @@ import { duration } from '#core/duration.ts';
 import { name } from '#core/ids.ts';
 import { nextCursor, pageInput } from '#core/page.ts';
 import { authorityName } from '#pki/authority-schema.ts';
-import { certificateFilters, revocationReason, serialNumber } from '#pki/certificate-schema.ts';
+import { certificateFilters, revocationReason, serialNumber, serialNumberInput } from '#pki/certificate-schema.ts';
 
 /** What the operations on revocation take and give. */
 
@@ -13,7 +13,7 @@ const invalidityDate = z.iso
   .describe('When the key is known or feared to have been lost (RFC 3339; RFC 5280 §5.3.2); not later than now');
 
 export const revokeCertificateInput = z.strictObject({
-  serial_number: serialNumber,
+  serial_number: serialNumberInput,
   reason: revocationReason.default('unspecified'),
   invalidity_date: invalidityDate,
   expected: z
@@ -32,7 +32,7 @@ export const revokeCertificateInput = z.strictObject({
 });
 export type RevokeCertificateInput = z.output<typeof revokeCertificateInput>;
 
-export const releaseCertificateInput = z.strictObject({ serial_number: serialNumber });
+export const releaseCertificateInput = z.strictObject({ serial_number: serialNumberInput });
 
 export const statusOutput = z.strictObject({
   serial_number: serialNumber,
@@ -59,7 +59,7 @@ export type StatusOutput = z.output<typeof statusOutput>;
 const certificatePem = z.string().min(64).max(65_536).describe('The certificate, PEM');
 
 export const revokeCertificatesInput = z.strictObject({
-  serial_numbers: z.array(serialNumber).min(1).max(10_000).optional().describe('These certificates'),
+  serial_numbers: z.array(serialNumberInput).min(1).max(10_000).optional().describe('These certificates'),
   certificate: certificatePem.optional(),
   ...certificateFilters,
   reason: revocationReason.default('unspecified'),
