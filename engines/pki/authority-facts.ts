@@ -33,7 +33,8 @@ function factsOf({ row, active }: Authority): AuthorityFacts {
     name: row.name,
     active: active?.certificate !== undefined,
     notBefore: Math.max(0, ...chain.map((certificate) => certificate.notBefore)),
-    notAfter: Math.min(...(chain.length === 0 ? [0] : chain.map((certificate) => certificate.notAfter))),
+    // Without a chain it is not active, which refuses everything; it bounds no life beside that.
+    notAfter: Math.min(...chain.map((certificate) => certificate.notAfter)),
     nameConstraints: chain.flatMap(constraintsOf),
     extendedKeyUsages: first && [...first].filter((usage) => others.every((other) => other.has(usage))),
   };

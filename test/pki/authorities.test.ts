@@ -188,6 +188,19 @@ test('a retired authority issues no more and says why', async (context) => {
   const reply = await server.call('POST', 'pki/certificates', { role: 'web', dns_names: ['a.example.com'] });
   assert.equal(reply.status, 422);
   assert.match(JSON.stringify(reply.body), /authority_state/);
+  for (const life of [{}, { ttl: '1d' }, { not_after: new Date(Date.now() + 3_600_000).toISOString() }]) {
+    const plan = await server.ok('POST', 'pki/certificates/plan', {
+      role: 'web',
+      dns_names: ['a.example.com'],
+      ...life,
+    });
+    assert.deepEqual(
+      plan.refusals.map(({ rule }: { rule: string }) => rule),
+      ['authority_state'],
+    );
+    assert.match(plan.refusals[0].message, /Authority issuing of role web is not active/);
+    assert.doesNotMatch(JSON.stringify(plan), /1970|ttl/);
+  }
 });
 
 test('an authority of ours is cross-signed by another, and what it signs verifies under both', async (context) => {
