@@ -63,8 +63,14 @@ export function createIssuer({ dispatch, operations, clock, engine }: IssuerOpti
     },
     async revoke(namespace, which, reason) {
       const call = caller('revoke', namespace);
-      const { revoked } = await call<{ revoked: number }>('pki.revoke_certificates', { ...filterOf(which), reason });
-      return revoked;
+      try {
+        const { revoked } = await call<{ revoked: number }>('pki.revoke_certificates', { ...filterOf(which), reason });
+        return revoked;
+      } catch (error) {
+        // The role is gone, and whatever it issued as well: then nothing is left to revoke.
+        if (error instanceof AppError && error.code === 'not_found') return 0;
+        throw error;
+      }
     },
     async chainOf(namespace, role) {
       const call = caller('issue', namespace);

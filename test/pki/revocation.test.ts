@@ -123,6 +123,24 @@ test('by filter: dry run changes nothing, a repeat finds them revoked already, o
   assert.equal((await house.crl()).index().size, 3);
 });
 
+test('a filter by a name that does not exist is not found; one that exists or has certificates revokes none', async (context) => {
+  const house = await openRevocationHouse(context);
+  const revoke = (filter: object) => house.call('POST', 'pki/certificates/revoke', filter);
+  for (const kind of ['authority', 'role', 'principal']) {
+    for (const dryRun of [false, true]) {
+      const reply = await revoke({ [kind]: 'nope', dry_run: dryRun });
+      assert.equal(reply.status, 404);
+      assert.match(reply.body.detail, new RegExp(`There is no ${kind} nope`));
+    }
+  }
+  assert.equal((await revoke({ role: 'web', principal: 'nope' })).status, 404);
+  assert.equal((await house.ok('POST', 'pki/certificates/revoke', { authority: 'issuing', role: 'web' })).revoked, 0);
+  await house.issue();
+  await house.ok('POST', 'pki/certificates/revoke', { role: 'web' });
+  await house.ok('DELETE', 'pki/roles/web');
+  assert.equal((await house.ok('POST', 'pki/certificates/revoke', { role: 'web' })).already, 1);
+});
+
 test('an authority whose certificate is revoked signs no more, and its parent says so', async (context) => {
   const house = await openRevocationHouse(context);
   await house.issue();

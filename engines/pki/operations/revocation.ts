@@ -8,6 +8,7 @@ import { heldNames } from '#pki/certificate-view.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import { bulkChanges, countMatches, hasFilter, maxPerCall, selectMatches, sortBySteps } from '#pki/revocation/bulk.ts';
 import { issuersOfCertificates, retirements } from '#pki/revocation/retirement.ts';
+import { requireKnownNames } from '#pki/revocation/known-filter.ts';
 import {
   releaseCertificateInput,
   type RevokeCertificateInput,
@@ -166,6 +167,7 @@ export const revokeCertificates = defineOperation({
     const rows = await selectMatches(deps, grant, input, revocation.reason);
     const steps = sortBySteps(rows, revocation.reason);
     const counted = await countMatches(deps, grant, input, revocation.reason);
+    if (counted.open + counted.already === 0) await requireKnownNames(deps, grant, input);
     const output: z.output<typeof revokeCertificatesOutput> = {
       dry_run: input.dry_run,
       revoked: steps.changing.length,
