@@ -29,6 +29,6 @@ export const jobScopes: Jobs = {
       'pki.update_role',
       'pki.issue_certificate',
     ],
-    resources: ['pki/authorities/chancery-tls', 'pki/roles/chancery-tls'],
+    resources: ['pki/authorities/chancery-tls', 'pki/authorities/chancery-tls-*', 'pki/roles/chancery-tls'],
   },
 };
