@@ -1,10 +1,19 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { auditLinker } from '#audit/chain.ts';
+import { parseCheckpoint, splitCheckpoints } from '#audit/checkpoint.ts';
+import { checkpointFile } from '#audit/checkpoint-file.ts';
+import { openCheckpointKey } from '#audit/checkpoint-key.ts';
+import { type Checkpoints, localCheckpoints } from '#audit/head.ts';
 import { verifyLog } from '#audit/verify.ts';
 import type { LocalContext } from '#cli/main.ts';
 import { systemClock } from '#core/clock.ts';
-import { createRootKeyFile, rootKeyFromFile, rootKeyFromText } from '#seal/root-key.ts';
+import { AppError } from '#core/errors.ts';
+import { openKeyring, unwrapRow } from '#seal/keyring.ts';
+import { createRootKeyFile, type RootKey, rootKeyFromFile, rootKeyFromText } from '#seal/root-key.ts';
 import { changeRootKey } from '#seal/rotation.ts';
+import { installationId } from '#seal/settings.ts';
+import type { SealKeyRow } from '#storage/core-tables.ts';
 import { openStore } from '#storage/open.ts';
 import { restoreBackup } from '#storage/restore.ts';
 import type { Store } from '#storage/store.ts';
@@ -18,7 +27,7 @@ const usage = `usage: chancery server <command>
 
   start                    run the server (as npm start does)
   restore --from FILE      fill an empty store with a backup, of either kind of store
-  verify-log               check the audit log of a stopped server
+  verify-log               check the audit log of a stopped server, also against checkpoints.log in the data folder
   change-root-key --to FILE
                            put all that is sealed under another root key, with every server stopped; FILE is made when
                            there is none
@@ -75,9 +84,12 @@ async function changeKey(words: readonly string[]): Promise<number> {
   const config = loadConfig(process.env, process.cwd());
   const store = await openOwnStore(config);
   try {
-    const { file: oldFile, text } = config.rootKey;
-    const from = text === undefined ? rootKeyFromFile(oldFile) : rootKeyFromText(text, 'CHANCERY_ROOT_KEY');
-    if (!existsSync(file)) createRootKeyFile(file);
+    const from = ownRootKey(config);
+    if (!existsSync(file)) {
+      // A new key beside a store that did not take it would be taken for the key of that store.
+      await assertOpensAll(store, from);
+      createRootKeyFile(file);
+    }
     const to = rootKeyFromFile(file);
     const versions = await changeRootKey({ store, from, to, clock: systemClock });
     const what = versions.length === 0 ? 'nothing was left to do' : `it holds data key ${versions.join(', ')}`;
@@ -88,15 +100,74 @@ async function changeKey(words: readonly string[]): Promise<number> {
   }
 }
 
+function ownRootKey({ rootKey: { file, text } }: Config): RootKey {
+  return text === undefined ? rootKeyFromFile(file) : rootKeyFromText(text, 'CHANCERY_ROOT_KEY');
+}
+
+/** Throws `wrong_state` for another root key than the one that wraps the data keys. */
+async function assertOpensAll(store: Store, rootKey: RootKey): Promise<void> {
+  const sql = 'SELECT version, wrapped_key, root_key_id, state, created_at FROM seal_keys ORDER BY version';
+  for (const row of await store.all<SealKeyRow>(sql, [])) (await unwrapRow(rootKey, row)).fill(0);
+}
+
 async function verify(): Promise<number> {
-  const store = await openOwnStore(loadConfig(process.env, process.cwd()));
+  const config = loadConfig(process.env, process.cwd());
+  const store = await openOwnStore(config);
   try {
-    const report = await verifyLog(store);
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+    const { checkpoints, ignored } = await ownCheckpoints(config, store);
+    const { head, ...report } = await verifyLog(store, { checkpoints });
+    const shown = {
+      ...report,
+      head: { seq: head.seq, hash: Buffer.from(head.hash).toString('hex') },
+      checkpoints_ignored: ignored,
+    };
+    process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
     return report.findings.length === 0 ? 0 : 1;
   } finally {
     await store.close();
   }
+}
+
+/**
+ * Those of checkpoints.log. Whether they are ours only the root key can tell, since the key that signs them is sealed;
+ * without it they are compared as they stand, and that is said.
+ */
+async function ownCheckpoints(config: Config, store: Store): Promise<Checkpoints> {
+  const file = checkpointFile(join(config.data, 'checkpoints.log'));
+  try {
+    const rootKey = ownRootKey(config);
+    const readOnly: Store = { ...store, commit: async () => Promise.reject(noCheckpointKey()) };
+    const deps = { store: readOnly, clock: systemClock };
+    const keyring = await openKeyring({ ...deps, rootKey });
+    try {
+      const signer = await openCheckpointKey({ ...deps, sealer: keyring, installationId: await installationId(deps) });
+      return await localCheckpoints({ signer, file });
+    } finally {
+      keyring.close();
+    }
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const why = `the signatures of ${file.path} were not verified: ${error.message}`;
+    process.stderr.write(`warning: ${why}\n`);
+    return unverified(await file.tail());
+  }
+}
+
+/** An examination writes nothing, and a key made now has signed nothing. */
+function noCheckpointKey(): AppError {
+  return new AppError('wrong_state', 'The store has no key that signs checkpoints.');
+}
+
+function unverified(text: string): Checkpoints {
+  const notes = splitCheckpoints(text);
+  const checkpoints = notes.flatMap((note) => {
+    try {
+      return [parseCheckpoint(note)];
+    } catch {
+      return [];
+    }
+  });
+  return { checkpoints, ignored: notes.length - checkpoints.length };
 }
 
 function urlOf({ storage }: Config): string {

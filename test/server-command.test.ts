@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { type ChildServer, spawnChancery } from '#test/chancery.ts';
 
@@ -87,7 +89,58 @@ test('the audit log of a stopped server is verified, and that of a running one i
   await server.stop();
   const { code, output } = await command(server.folder, ['verify-log']);
   assert.equal(code, 0, output);
-  assert.deepEqual(JSON.parse(output).findings, []);
+  const report = JSON.parse(output);
+  assert.deepEqual(report.findings, []);
+  assert.match(report.head.hash, /^[0-9a-f]{64}$/);
+  assert.deepEqual([report.checkpoints, report.checkpoints_ignored], [1, 0]);
+});
+
+/** As somebody with the file of the store would, so that what is left is consistent in itself. */
+function cutTail(folder: string): void {
+  const database = new DatabaseSync(join(folder, 'chancery.db'));
+  database.exec(`DELETE FROM audit_events WHERE seq > 2;
+    UPDATE audit_head SET seq = 2, hash = (SELECT hash FROM audit_events WHERE seq = 2)`);
+  database.close();
+}
+
+test('an audit log whose end was cut off is found by the checkpoints in the data folder, also without the root key', async (context) => {
+  const server = await serverWithRoot(context);
+  await server.stop();
+  cutTail(server.folder);
+  const { code, output } = await command(server.folder, ['verify-log']);
+  assert.equal(code, 1, output);
+  assert.deepEqual(
+    JSON.parse(output).findings.map(({ kind }: { kind: string }) => kind),
+    ['truncated'],
+  );
+  rmSync(join(server.folder, 'root.key'));
+  const without = await command(server.folder, ['verify-log']);
+  assert.equal(without.code, 1, without.output);
+  assert.match(without.output, /"truncated"/);
+  assert.match(without.output, /warning: the signatures of .*checkpoints\.log were not verified: .*root\.key/);
+  assert.ok(!existsSync(join(server.folder, 'root.key')));
+});
+
+test('a checkpoint that another key signed says nothing of the log', async (context) => {
+  const [server, other] = [await serverWithRoot(context), await serverWithRoot(context)];
+  await server.stop();
+  await other.stop();
+  renameSync(join(other.folder, 'checkpoints.log'), join(server.folder, 'checkpoints.log'));
+  const { code, output } = await command(server.folder, ['verify-log']);
+  assert.equal(code, 0, output);
+  const report = JSON.parse(output);
+  assert.deepEqual([report.checkpoints, report.checkpoints_ignored], [0, 1]);
+});
+
+test('with a wrong current root key no new one is made', async (context) => {
+  const server = await serverWithRoot(context);
+  await server.stop();
+  const next = join(newFolder(context), 'next.key');
+  const env = { CHANCERY_ROOT_KEY: randomBytes(32).toString('base64') };
+  const { code, output } = await command(server.folder, ['change-root-key', '--to', next], env);
+  assert.equal(code, 1, output);
+  assert.match(output, /wrapped by root key/);
+  assert.ok(!existsSync(next));
 });
 
 test('another root key takes over, the old one opens nothing more, and a running server is left alone', async (context) => {
