@@ -13,8 +13,8 @@ import { type EngineName, type Target, TargetError, type TargetKind } from './ta
 export interface Pools {
   /**
    * Gives the target of a connection. When its login is refused, the password may just have been changed (by another
-   * node, or by a rotation that a crash cut short): the row is read again, and the work is tried once more by what it
-   * says now. A refused login means that nothing was done.
+   * node, or by a rotation that a crash cut short): the row is read again, and the work is tried again by what it says
+   * now, as long as that is something else. A refused login means that nothing was done.
    */
   use<Result>(connection: Connection, work: (target: Target) => Promise<Result>): Promise<Result>;
   /** A target of its own, for a connection that is not stored yet, closed afterwards. */
@@ -39,6 +39,9 @@ interface Pool {
   users: number;
   retired: boolean;
 }
+
+/** The password may change once more while a connection is made by the last one. */
+const mostTries = 4;
 
 export function createPools(parts: PoolParts): Pools {
   const pools = new Map<string, Pool>();
@@ -87,14 +90,17 @@ export function createPools(parts: PoolParts): Pools {
   });
   return {
     async use(connection, work) {
-      try {
-        return await useOnce(connection, work);
-      } catch (error) {
-        if (!isRefusedLogin(error)) throw error;
-        const now = await findConnectionById(parts.store, connection.row.id);
-        if (now === undefined || (now.row.version === connection.row.version && now.row.next_password === null))
-          throw error;
-        return useOnce(now, work);
+      let known = connection;
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await useOnce(known, work);
+        } catch (error) {
+          if (!isRefusedLogin(error) || attempt === mostTries) throw error;
+          const now = await findConnectionById(parts.store, connection.row.id);
+          if (now === undefined || (now.row.version === known.row.version && now.row.next_password === null))
+            throw error;
+          known = now;
+        }
       }
     },
     async try(name, definition, password, work) {

@@ -55,8 +55,9 @@ export async function killUnderLoad(
   }
   const { answered, cut } = witness.counts;
   const refused = [...witness.refusals].map(([what, count]) => `${count} × ${what}`).join(', ');
+  // Another one may be at the same; nothing else is a reason to refuse.
   assert.deepEqual(
-    [...witness.refusals.keys()].filter((what) => what.includes('500')),
+    [...witness.refusals.keys()].filter((what) => !what.includes(' 409 ')),
     [],
   );
   assert.ok(cut >= rounds, `only ${cut} requests were under way at a kill`);
