@@ -14,6 +14,26 @@ export const serialNumber = z
   .regex(/^[0-9a-f]{1,40}$/, 'lower-case hex without separators')
   .describe('Serial number, lower-case hex');
 
+/** Digits of 20 octets (RFC 5280 §4.1.2.2). */
+const serialDigits = 40;
+
+/**
+ * A serial number as people have it at hand: as programs print it, in either case, with colons or leading zeros. Parsed
+ * to the one spelling of the inventory: lower-case hex, two digits an octet.
+ */
+export const serialNumberInput = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)*$/, 'hex digits, with colons between them or without')
+  .transform((text, context) => {
+    const digits = text.replaceAll(':', '').toLowerCase().replace(/^0+/, '');
+    if (digits.length > serialDigits)
+      context.addIssue({ code: 'custom', message: `at most ${serialDigits} hex digits beside leading zeros` });
+    return digits.length % 2 === 0 && digits !== '' ? digits : `0${digits || '0'}`;
+  })
+  .describe('Serial number, hex; in either case, with or without colons');
+
 const request = {
   role: name.describe('Role that says what may be issued'),
   common_name: z.string().min(1).max(64).optional().describe('CN of the subject; must be a name that the role allows'),
@@ -146,7 +166,7 @@ export const certificateOutput = z.strictObject({
 export type CertificateOutput = z.output<typeof certificateOutput>;
 
 export const getCertificateInput = z.strictObject({
-  serial_number: serialNumber,
+  serial_number: serialNumberInput,
   format: z
     .enum(['pem', 'der', 'bundle', 'pkcs7'])
     .default('pem')

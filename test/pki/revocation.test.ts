@@ -123,6 +123,27 @@ test('by filter: dry run changes nothing, a repeat finds them revoked already, o
   assert.equal((await house.crl()).index().size, 3);
 });
 
+test('a serial number is taken as programs print it: in either case, with colons, with leading zeros', async (context) => {
+  const house = await openRevocationHouse(context);
+  const issued = await house.issue();
+  const serial: string = issued.serial_number;
+  const upper = serial.toUpperCase();
+  const colons = upper.replaceAll(/..(?=.)/g, '$&:');
+  for (const spelling of [upper, colons, `00${serial}`, `00:${colons}`, serial.replace(/^0+/, '')]) {
+    const found = await house.ok('GET', `pki/certificates/${encodeURIComponent(spelling)}`);
+    assert.equal(found.serial_number, serial);
+    const filter = { serial_numbers: [spelling, serial], dry_run: true };
+    assert.equal((await house.ok('POST', 'pki/certificates/revoke', filter)).revoked, 1);
+  }
+  for (const wrong of ['0x01', '1::2', ':1', '1:', '-01', 'a'.repeat(41), '0'.repeat(65)])
+    assert.equal((await house.call('GET', `pki/certificates/${encodeURIComponent(wrong)}`)).status, 400, wrong);
+  const hold = { reason: 'certificate_hold' };
+  assert.equal((await house.ok('POST', `pki/certificates/${colons}/revoke`, hold)).status, 'held');
+  assert.equal((await house.ok('POST', `pki/certificates/${upper}/release`)).status, 'valid');
+  const events = (await house.ok('GET', 'audit/events?operation=pki.release_certificate')).events;
+  assert.equal(events[0]?.resource, `pki/certificates/${serial}`);
+});
+
 test('a filter by a name that does not exist is not found; one that exists or has certificates revokes none', async (context) => {
   const house = await openRevocationHouse(context);
   const revoke = (filter: object) => house.call('POST', 'pki/certificates/revoke', filter);
