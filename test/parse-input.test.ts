@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { AppError } from '#core/errors.ts';
+import { duration } from '#core/duration.ts';
 import { parseInput } from '#core/parse.ts';
 
 const input = z.strictObject({
@@ -43,4 +44,17 @@ test('a field that does not exist is answered with the one that is near', () => 
   );
   assert.equal(refusal({ role: 'web', zebra: 'a' }), '/zebra: there is no field of this name.');
   assert.equal(refusal({ role: 'web', deep: { dns_name: 'a' } }), '/deep/dns_names: is missing; expected string.');
+});
+
+test('a duration is refused with its bounds when only they are the matter', () => {
+  const said = (value: string | number) => duration.safeParse(value).error?.issues[0]?.message ?? 'accepted';
+  const example = 'write for example 90s, 15m, 24h or 30d';
+  for (const value of ['9000y', '0', '0s', 0, -1, '100y1s', '99999999999y', '99999999999', 3_153_600_001])
+    assert.equal(said(value), `not a duration from 1s to 100y; ${example}`, String(value));
+  for (const value of ['soon', '', '-1s', '1.5h', 1.5, '5m1h', '1 d', 'y'])
+    assert.equal(said(value), `not a duration; ${example}`, String(value));
+  assert.deepEqual(
+    ['1s', '100y', '1h30m', '1y1w1d1h1m1s', '90', 3_153_600_000].map((value) => duration.parse(value)),
+    [1, 3_153_600_000, 5400, 32_230_861, 90, 3_153_600_000],
+  );
 });

@@ -31,10 +31,10 @@ const maxTimerMs = 2_147_483_647;
 /** Milliseconds of `--timeout`. Throws a usage failure. */
 export async function readTimeout(text: string): Promise<number> {
   // Loaded when it is needed: it brings Zod along, which takes longer than all the rest of a command.
-  const { parseDuration } = await import('#core/duration.ts');
+  const { durationFault, parseDuration } = await import('#core/duration.ts');
   const seconds = parseDuration(text);
   if (seconds !== undefined) return Math.min(seconds * 1000, maxTimerMs);
-  throw usageFailure('--timeout is not a duration', { hint: 'write for example 30s or 5m' });
+  throw usageFailure(`--timeout is ${durationFault(text)}`, { hint: 'write for example 30s or 5m' });
 }
 
 function readUrl(text: string): URL {

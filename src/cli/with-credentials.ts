@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { parseDuration } from '#core/duration.ts';
+import { durationFault, parseDuration } from '#core/duration.ts';
 import { exitCodeOf, type HeldSignals, holdSignals, runChild } from './child.ts';
 import { send } from './client.ts';
 import { type CliOperation, type Command, toCommands } from './command.ts';
@@ -77,7 +77,7 @@ function readOrder(argv: readonly string[]): Order | undefined {
       hint: `write it after --: chancery run --role ${flags.role} -- psql`,
     });
   if (flags.ttl !== undefined && parseDuration(flags.ttl) === undefined)
-    throw usageFailure('--ttl is not a duration', { hint: 'write for example 15m or 1h' });
+    throw usageFailure(`--ttl is ${durationFault(flags.ttl)}`, { hint: 'write for example 15m or 1h' });
   return {
     role: flags.role,
     ttl: flags.ttl,
