@@ -3,8 +3,11 @@ import { CliFailure, exitCodes, usageFailure } from './failure.ts';
 
 /** Reads `@path`, `@-` and `--input`. Standard input can be taken once. */
 export interface Sources {
-  /** The text of a file, or of standard input for `-`, without one last line end. `hint`: for a file that is not there. */
-  readonly read: (path: string, hint?: string) => Promise<string>;
+  /**
+   * The text of a file, or of standard input for `-`, without one last line end. `hint`: for a file that is not there.
+   * `field`: what it is read for.
+   */
+  readonly read: (path: string, hint?: string, field?: string) => Promise<string>;
 }
 
 /** Bytes: the server's own limit of a body, so more could not be sent. */
@@ -14,7 +17,7 @@ const defaultMaxBytes = 1_048_576;
 export function createSources(stdin: AsyncIterable<unknown>, maxBytes = defaultMaxBytes): Sources {
   let taken = false;
   return {
-    read: async (path, hint) => {
+    read: async (path, hint, field) => {
       if (path === '-') {
         if (taken) throw usageFailure('standard input can be read by one option only');
         taken = true;
@@ -24,7 +27,7 @@ export function createSources(stdin: AsyncIterable<unknown>, maxBytes = defaultM
       const bytes = await collect(name, stream, maxBytes).catch((thrown: unknown) => {
         throw thrown instanceof CliFailure ? thrown : unreadable(name, thrown, hint);
       });
-      return decode(name, bytes).replace(/\r?\n$/, '');
+      return decode(name, bytes, field).replace(/\r?\n$/, '');
     },
   };
 }
@@ -59,12 +62,15 @@ export function unreadable(name: string, thrown: unknown, hint?: string): CliFai
   return new CliFailure(exitCodes.usage, `cannot read ${name}: ${reasons[code] ?? code}`, { hint });
 }
 
-function decode(name: string, bytes: Buffer): string {
+/** What `openssl` calls the contents of a field, where they are no certificate. */
+const opensslCommands: Readonly<Record<string, string>> = { csr: 'req', private_key: 'pkey' };
+
+function decode(name: string, bytes: Buffer, field = ''): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     // 0x30 begins every DER SEQUENCE, so every certificate, key and request in binary form.
-    const der = bytes[0] === 0x30 ? 'it looks like DER; turn it into PEM first: openssl x509 -inform der' : undefined;
-    throw usageFailure(`${name} is not UTF-8 text`, { hint: der });
+    const hint = `it looks like DER; turn it into PEM first: openssl ${opensslCommands[field] ?? 'x509'} -inform der`;
+    throw usageFailure(`${name} is not UTF-8 text`, { hint: bytes[0] === 0x30 ? hint : undefined });
   }
 }

@@ -10,15 +10,17 @@ import { didYouMean } from '#core/suggest.ts';
  * the content (lengths, patterns, what a role allows) are the server's, which says them better and in one place.
  */
 export async function readValue(command: Command, field: Field, word: string, sources: Sources): Promise<unknown> {
-  const text = readsFiles(command, field) ? await readText(word, sources) : word;
+  const text = readsFiles(command, field) ? await readText(field, word, sources) : word;
   if (field.type.kind === 'list') return listItems(field, text, text !== word);
   return parseValue(field, field.type, text);
 }
 
-async function readText(word: string, sources: Sources): Promise<string> {
+const fileHint = 'a value that begins with @ names a file; write @@ for one that really does';
+
+async function readText(field: Field, word: string, sources: Sources): Promise<string> {
   if (word.startsWith('@@')) return word.slice(1);
   if (!word.startsWith('@') || word.length === 1) return word;
-  return sources.read(word.slice(1), 'a value that begins with @ names a file; write @@ for one that really does');
+  return sources.read(word.slice(1), fileHint, field.name);
 }
 
 /** What one use of a repeatable flag adds. A file is one item, whatever stands in it. */

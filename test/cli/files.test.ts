@@ -82,7 +82,7 @@ describe('files for keys and certificates', () => {
     writeFileSync(path, Buffer.from('3082ff', 'hex'));
     const result = await run({ argv: [...issue, '--csr', `@${path}`], env });
     assert.equal(result.exit, 2);
-    assert.match(result.stderr, /is not UTF-8 text\nhint: it looks like DER/);
+    assert.match(result.stderr, /is not UTF-8 text\nhint: it looks like DER; .*: openssl req -inform der\n/);
   });
 
   test('a file that no request could hold is refused before it is read to the end', async () => {
