@@ -102,7 +102,7 @@ async function reserve(request: FileRequest, force: boolean): Promise<Reservatio
   const { path } = request;
   const written = force ? join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`) : path;
   try {
-    if (!request.wanted) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    if (!request.wanted) await makeFolder(dirname(path));
     if (force && (await isFolder(path))) throw Object.assign(new Error('folder'), { code: 'EISDIR' });
     // O_EXCL also refuses a symbolic link that somebody laid there (open(2)).
     const handle = await open(written, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -110,6 +110,16 @@ async function reserve(request: FileRequest, force: boolean): Promise<Reservatio
   } catch (thrown) {
     throw cannotMake(path, thrown);
   }
+}
+
+/** Not by `recursive`: that of Node never ends where nothing can be made and yet nothing forbids it, as below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if (await isFolder(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeFolder(parent);
+  await mkdir(path, { mode: 0o700 }).catch((thrown: unknown) => {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+  });
 }
 
 async function isFolder(path: string): Promise<boolean> {

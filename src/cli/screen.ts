@@ -1,5 +1,6 @@
 import { systemClock } from '#core/clock.ts';
 import type { Clock } from '#core/clock.ts';
+import { CliFailure, exitCodes } from './failure.ts';
 
 /** What the CLI writes to: process.stdout and process.stderr, or anything like them. */
 export interface CliOutput {
@@ -45,6 +46,8 @@ export function createScreen(
   return { out: createStream(stdout, env), err: createStream(stderr, env), clock };
 }
 
+const reasons: Readonly<Record<string, string>> = { ENOSPC: 'no space is left', EIO: 'the device fails' };
+
 function createStream(output: CliOutput, env: Environment): Stream {
   const isTerminal = output.isTTY === true;
   let open = true;
@@ -61,8 +64,9 @@ function createStream(output: CliOutput, env: Environment): Stream {
         output.write(text, (error) => {
           if (!error) return resolve();
           open = false;
-          if ((error as NodeJS.ErrnoException).code === 'EPIPE') return resolve();
-          reject(error);
+          const { code = error.message } = error as NodeJS.ErrnoException;
+          if (code === 'EPIPE') return resolve();
+          reject(new CliFailure(exitCodes.failed, `the output could not be written: ${reasons[code] ?? code}`));
         });
       }),
   };

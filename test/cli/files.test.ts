@@ -57,6 +57,15 @@ describe('files for keys and certificates', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
+  test('a folder that cannot be made is refused, below /proc as well, and one in another is made', async () => {
+    const result = await run({ argv: [...issue, '--output-dir', '/proc/chancery/web'], env });
+    assert.equal(result.exit, 2);
+    assert.match(result.stderr, /cannot write \/proc\/chancery\/web\/.*nothing was sent/);
+    const made = await run({ argv: [...issue, '--output-dir', join(folder, 'one', 'two')], env });
+    assert.equal(made.exit, 0);
+    assert.equal(statSync(join(folder, 'one')).mode & 0o777, 0o700);
+  });
+
   test('when one of several files cannot be made, none is', async () => {
     const argv = [
       ...issue,

@@ -49,6 +49,12 @@ describe('the program', () => {
     assert.equal(result.exit, 0);
   });
 
+  test('an output that takes nothing is said to be that', async () => {
+    const result = await bash('chancery --version >/dev/full');
+    assert.equal(result.exit, 1);
+    assert.equal(result.stderr, 'error: the output could not be written: no space is left\n');
+  });
+
   test('the exit code is that of the failure, and stdout stays empty', async () => {
     const result = await bash('chancery pki issue-certificate --role missing');
     assert.equal(result.exit, 5);
