@@ -245,6 +245,32 @@ describe('a target on PostgreSQL', () => {
     await root.close();
   });
 
+  test('groups through which users could become a superuser, a maker of roles or the administrator are found', async () => {
+    await world.root(`
+      CREATE ROLE gateway NOLOGIN; CREATE ROLE behind NOLOGIN; GRANT postgres TO behind; GRANT behind TO gateway;
+      CREATE ROLE clerk NOLOGIN CREATEROLE; CREATE ROLE runner NOLOGIN; GRANT pg_execute_server_program TO runner;
+      CREATE ROLE harmless NOLOGIN; GRANT pg_read_all_data TO harmless`);
+    const target = open({});
+    const found = async (group: string) =>
+      (await target.diagnose({ memberOf: [group] }))
+        .filter(({ fix }) => fix.startsWith('--'))
+        .map(({ severity }) => severity);
+    assert.deepEqual(await found('gateway'), ['missing']);
+    assert.deepEqual(await found('clerk'), ['missing']);
+    assert.deepEqual(await found('chancery_admin'), ['missing']);
+    assert.deepEqual(await found('postgres'), ['missing']);
+    assert.deepEqual(await found('runner'), ['advice']);
+    assert.deepEqual(await found('harmless'), []);
+    const fixes = (await target.diagnose({ memberOf: ['postgres'] })).map(({ fix }) => fix).join('\n');
+    assert.doesNotMatch(fixes, /ALTER ROLE "postgres"/);
+    await target.close();
+    const url = new URL(world.server.url());
+    const root = open({ username: 'postgres', password: url.password });
+    const severities = (await root.diagnose({ memberOf: ['gateway'] })).map(({ severity }) => severity);
+    assert.deepEqual(severities, ['advice', 'missing']);
+    await root.close();
+  });
+
   test('the set-up script takes any names, and can be run again', async () => {
     const names = [`a"b'c`, '$chancery0$', 'd\\e', '{{name}}'];
     await world.root(names.map((name) => `CREATE ROLE "${name.replaceAll('"', '""')}" NOLOGIN`).join(';'));

@@ -66,6 +66,28 @@ test('a role whose users cannot be made or removed is refused with what mends it
   await until('no user is left', async () => (await leasedUsers(world)).length === 0);
 });
 
+test('a role is tried at its own database, and a refused login is told in the words of the server', async (context) => {
+  const { world, server } = await start(context);
+  const fields = { name: 'r', connection: 'app', member_of: ['app_reader'] };
+  await world.root('CREATE DATABASE closed');
+  await world.root('REVOKE CONNECT ON DATABASE closed FROM public');
+  for (const [database, said] of [
+    ['nope', /login to database nope was refused: .*database "nope" does not exist/],
+    ['closed', /login to database closed was refused: .*permission denied for database "closed"/],
+  ] as const) {
+    const { status, body } = await server.call('POST', 'database/roles', { ...fields, database });
+    assert.deepEqual([status, body.code], [422, 'refused'], JSON.stringify(body));
+    assert.match(body.detail, said);
+    assert.match(body.hint, /right to connect/);
+  }
+  const nologin = { name: 'r', connection: 'app', creation_statements: ['CREATE ROLE {{name}} NOLOGIN'] };
+  assert.match(
+    (await server.call('POST', 'database/roles', nologin)).body.detail,
+    /refused: .*not permitted to log in/,
+  );
+  await until('no user is left', async () => (await leasedUsers(world)).length === 0);
+});
+
 test('names and statements that could be more than they seem are refused or quoted, and never run', async (context) => {
   const { world, server } = await start(context);
   const evil = `x"; DROP TABLE public.notes; --`;
@@ -89,6 +111,20 @@ test('names and statements that could be more than they seem are refused or quot
   await world.root(`GRANT "x""; DROP TABLE public.notes; --" TO chancery_admin WITH ADMIN OPTION`);
   await server.ok('POST', 'database/roles', { name: 'r', connection: 'app', member_of: [evil] });
   assert.deepEqual(await world.root(world.read), [{ note: 'first' }]);
+});
+
+test('a role whose users could become a superuser is refused, and no statement is told that would take it away', async (context) => {
+  const world = await startTarget(context);
+  await world.root('CREATE ROLE gateway NOLOGIN; GRANT postgres TO gateway');
+  const server = await startChancery(context);
+  await foundDatabase(server, world);
+  for (const group of ['gateway', 'chancery_admin', 'postgres']) {
+    const role = { name: 'strong', connection: 'app', member_of: [group] };
+    const { status, body } = await server.call('POST', 'database/roles', role);
+    assert.deepEqual([status, body.code], [422, 'refused'], JSON.stringify(body));
+    assert.doesNotMatch(JSON.stringify(body), /NOSUPERUSER/);
+    assert.match(JSON.stringify(body), /choose another group/);
+  }
 });
 
 test('role and policy bound the life of a lease, and a refusal says what would pass', async (context) => {

@@ -7,10 +7,11 @@ export function diagnose(connections: Connections, needs: Needs): Promise<readon
   const admin = identifier(connections.settings.username);
   return connections.use(async (session) => {
     const self = await ownRights(session);
-    if (self['rolsuper'] === true) return [superuserAdvice(admin), ...(await missingRoles(session, needs))];
+    const powers = await powerFindings(session, needs);
+    if (self['rolsuper'] === true) return [superuserAdvice(admin), ...(await missingRoles(session, needs)), ...powers];
     const grants: Finding[] = [];
     for (const [role, wanted] of wantedRoles(needs)) grants.push(...(await roleFindings(session, role, wanted, admin)));
-    return [...ownFindings(self, admin), ...grants, ...(await databaseFindings(session, admin))];
+    return [...ownFindings(self, admin), ...grants, ...powers, ...(await databaseFindings(session, admin))];
   });
 }
 
@@ -101,10 +102,8 @@ async function roleFindings(session: Session, role: string, wanted: Wanted, admi
   const has = await readRole(session, role);
   if (has === undefined) return [noSuchRole(role)];
   const name = identifier(role);
-  if (has['rolsuper'] === true)
-    return [
-      missing(`The role ${role} is a superuser, which leased users must not be.`, `ALTER ROLE ${name} NOSUPERUSER`),
-    ];
+  // No statement helps there; powerFindings says what does.
+  if (has['rolsuper'] === true) return [];
   const modern = session.server.major >= 16;
   const findings: Finding[] = [];
   if (wanted.granting && modern && has['admin'] !== true) {
@@ -124,6 +123,53 @@ async function roleFindings(session: Session, role: string, wanted: Wanted, admi
     );
   }
   return findings;
+}
+
+/** What reaches outside of what was granted: programs and files of the server. */
+const outsideRoles = ['pg_execute_server_program', 'pg_write_server_files', 'pg_read_server_files'];
+
+/**
+ * What leased users could become by SET ROLE, through groups of groups. Whoever may make roles, or is a superuser, makes
+ * what outlives the lease; as the administrator of the connection it would be Chancery itself.
+ */
+async function powerFindings(session: Session, needs: Needs): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const [group, { granting }] of wantedRoles(needs)) {
+    if (!granting) continue;
+    const rows = await session.query(
+      `WITH RECURSIVE reached AS (
+        SELECT oid FROM pg_roles WHERE rolname = $1
+        UNION SELECT m.roleid FROM pg_auth_members AS m JOIN reached ON m.member = reached.oid)
+      SELECT rolname, rolsuper, rolcreaterole, rolname = current_user AS self, rolname = ANY ($2) AS outside
+      FROM pg_roles JOIN reached USING (oid)
+      WHERE rolsuper OR rolcreaterole OR rolname = current_user OR rolname = ANY ($2) ORDER BY rolname LIMIT 20`,
+      [group, outsideRoles],
+    );
+    findings.push(...rows.map((row) => powerFinding(group, row)));
+  }
+  return findings;
+}
+
+function powerFinding(group: string, row: Row): Finding {
+  const power = String(row['rolname']);
+  const what =
+    row['self'] === true
+      ? 'the administrator of this connection'
+      : row['rolsuper'] === true
+        ? 'a superuser'
+        : row['rolcreaterole'] === true
+          ? 'a maker of roles'
+          : 'allowed to reach files or programs of the server';
+  const through =
+    power === group ? `The role ${group} is ${what}` : `The role ${group} is a member of ${power}, which is ${what}`;
+  const strong = row['outside'] !== true;
+  return {
+    severity: strong ? 'missing' : 'advice',
+    message: strong
+      ? `${through}: leased users could make what outlives them.`
+      : `${through}, and so are leased users.`,
+    fix: `-- choose another group than ${identifier(group)} for them`,
+  };
 }
 
 /** A user that owns something where the administrator cannot go can be locked, but not dropped. */
