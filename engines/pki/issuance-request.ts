@@ -51,7 +51,7 @@ export function readRequest(pem: string): CertificateRequest {
 }
 
 function readPem<Request>(pem: string, decode: (der: Buffer) => Request): Request {
-  const der = decodeOnePem(pem, 'CERTIFICATE REQUEST', maxCsrCharacters);
+  const der = decodeOnePem(pem, 'CERTIFICATE REQUEST', maxCsrCharacters, true);
   try {
     return decode(der);
   } catch (error) {

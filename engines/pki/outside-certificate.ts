@@ -16,13 +16,13 @@ const maxKeyCharacters = 16_384;
 
 /** Throws `invalid_request` naming the field and what is wrong with it. */
 export function readCertificatePem(pem: string, field: string): Certificate {
-  const der = decodeOnePem(pem, 'CERTIFICATE', maxCertificateCharacters);
+  const der = decodeOnePem(pem, 'CERTIFICATE', maxCertificateCharacters, true);
   return orInvalid(field, 'certificate', () => decodeCertificate(der));
 }
 
 export function readChainPem(pem: string | undefined): Certificate[] {
   if (pem === undefined || pem.trim() === '') return [];
-  const ders = decodePem(pem, { label: 'CERTIFICATE', maxLength: maxChainCharacters, maxBlocks: 15 });
+  const ders = decodePem(pem, { label: 'CERTIFICATE', maxLength: maxChainCharacters, maxBlocks: 15, explained: true });
   return orInvalid('chain', 'chain', () => ders.map((der) => decodeCertificate(der)));
 }
 

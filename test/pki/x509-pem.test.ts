@@ -85,3 +85,21 @@ test('everything else is refused with the reason', () => {
   refuses('-'.repeat(10_001), /at most 10000/, 'too_large');
   assert.throws(() => decodeOnePem(block('AAAA').repeat(2), 'CERTIFICATE', 1000), /more than 1 block\./);
 });
+
+test('explanatory text around blocks is passed over where it is allowed', () => {
+  const block = encodePem('CERTIFICATE', Buffer.from('one'));
+  const explained = { ...limits, explained: true };
+  const one = Buffer.from('one');
+  // openssl req -new -text and openssl x509 -text write the like.
+  const text = `Certificate Request:\n    Data:\n        Version: 1 (0x0)\r\n\n${block}`;
+  assert.deepEqual(decodePem(text, explained), [one]);
+  assert.deepEqual(decodePem(`${text}${text}the end`, explained), [one, one]);
+  assert.deepEqual(decodeOnePem(text, 'CERTIFICATE', 1000, true), one);
+  assert.throws(() => decodeOnePem(text, 'CERTIFICATE', 1000), /where a block begins/);
+  assert.throws(() => decodeOnePem(text, 'CERTIFICATE', text.length - 1, true), /at most/);
+  assert.throws(() => decodePem('only text', explained), /holds no block/);
+  for (const wrong of [` ${block}`, block.replace('BEGIN', 'BEGiN'), `-----END CERTIFICATE-----\n${block}`])
+    assert.throws(() => decodePem(wrong, explained), /where a block begins/, wrong);
+  assert.throws(() => decodePem(`${text}${text}${text}${text}`, explained), /more than 3 blocks/);
+  assert.throws(() => decodePem(block.replace('\n', '\na: b\n'), explained), /not canonical base64/);
+});

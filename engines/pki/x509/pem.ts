@@ -26,6 +26,8 @@ export interface PemLimits {
   readonly maxLength: number;
   /** Most blocks; default 1. */
   readonly maxBlocks?: number;
+  /** Whether lines before, between and after the blocks are passed over; default false. */
+  readonly explained?: boolean;
 }
 
 /** Labels that stand for others: older tools, certtool and keytool among them, write them (RFC 7468 §5.1, §7). */
@@ -36,13 +38,13 @@ const synonyms: Readonly<Record<string, string>> = {
 
 /**
  * Reads PEM: blocks of one label with nothing but blank lines around them. LF and CRLF, spaces at the end of a line and
- * lines of any length are accepted (RFC 7468 §2), header lines and explanatory text are not. Base64 must be canonical:
- * its own alphabet, right padding, unused bits zero. Throws `AppError('invalid_request')`, or `too_large`.
+ * lines of any length are accepted (RFC 7468 §2), explanatory text with `explained` only, header lines never. Base64 must
+ * be canonical: its own alphabet, right padding, unused bits zero. Throws `AppError('invalid_request')`, or `too_large`.
  */
 export function decodePem(text: string, limits: PemLimits): Buffer[] {
   if (text.length > limits.maxLength)
     throw new AppError('too_large', `The PEM has ${text.length} characters; at most ${limits.maxLength} are allowed.`);
-  const blocks = readBlocks(text, Math.min(limits.maxBlocks ?? 1, maxBlocks));
+  const blocks = readBlocks(text, Math.min(limits.maxBlocks ?? 1, maxBlocks), limits.explained);
   for (const { label } of blocks) {
     if ((synonyms[label] ?? label) !== limits.label)
       throw notPem(`has a block labelled ${label}; ${limits.label} is needed`);
@@ -51,8 +53,8 @@ export function decodePem(text: string, limits: PemLimits): Buffer[] {
 }
 
 /** As `decodePem` for exactly one block. */
-export function decodeOnePem(text: string, label: string, maxLength: number): Buffer {
-  const [der] = decodePem(text, { label, maxLength });
+export function decodeOnePem(text: string, label: string, maxLength: number, explained = false): Buffer {
+  const [der] = decodePem(text, { label, maxLength, explained });
   if (der === undefined) throw notPem('holds no block');
   return der;
 }
@@ -66,7 +68,7 @@ export function decodePemBlocks(text: string, maxLength: number, most = 100): Pe
 
 const begin = /^-----BEGIN ([A-Z0-9](?:[A-Z0-9 ]{0,62}[A-Z0-9])?)-----$/;
 
-function readBlocks(text: string, most: number): PemBlock[] {
+function readBlocks(text: string, most: number, explained = false): PemBlock[] {
   const blocks: PemBlock[] = [];
   let label: string | undefined;
   let base64 = '';
@@ -75,6 +77,8 @@ function readBlocks(text: string, most: number): PemBlock[] {
     if (label === undefined) {
       if (line === '') continue;
       label = begin.exec(line)?.[1];
+      // What was meant to begin a block is no explanation.
+      if (label === undefined && explained && !line.includes('-----')) continue;
       if (label === undefined) throw notPem('has something other than -----BEGIN …----- where a block begins');
       if (blocks.length === most) throw notPem(`has more than ${most} block${most === 1 ? '' : 's'}`);
       base64 = '';
