@@ -82,26 +82,30 @@ async function tryUser(
   const name = userOf(lease.subject, connection, role);
   const proof = proofOf(login);
   await target.createUser(newUser(name, credentialOf(login), role, lease.expires_at));
-  let loggedIn: boolean;
+  const database = role.database ?? connection.definition.database;
   try {
-    loggedIn = proof === undefined || (await target.canLogIn(name, proof).catch(notTrusted(login)));
+    if (proof !== undefined) await target.logIn(name, proof, database).catch(refusedLogin(login, database));
   } finally {
     await remove(target, name, role);
   }
-  if (!loggedIn)
-    throw new TargetError('statement', 'The user was made, and its login was refused.', {
-      hint:
-        login.kind === 'password'
-          ? 'See why the server refuses it: pg_hba.conf, the host of MySQL users, the creation statements.'
-          : 'See that the server trusts the authority of the certificate (ssl_ca_file, ssl-ca), and that PostgreSQL asks these users for one: hostssl … cert in pg_hba.conf.',
-    });
 }
 
-/** The server was there a moment ago: one that does not trust the certificate ends the handshake of TLS. */
-function notTrusted({ kind }: Login) {
-  return (error: unknown): boolean => {
-    if (kind === 'certificate' && error instanceof TargetError && error.kind === 'unreachable') return false;
-    throw error;
+/**
+ * The server was there a moment ago: one that does not trust a certificate ends the handshake of TLS. Of kind `login`
+ * it would count as a login of the administrator.
+ */
+function refusedLogin({ kind }: Login, database: string | undefined) {
+  return (error: unknown): never => {
+    if (!(error instanceof TargetError) || error.kind === 'timeout') throw error;
+    if (error.kind === 'unreachable' && kind !== 'certificate') throw error;
+    const where = database === undefined ? '' : ` to database ${database}`;
+    throw new TargetError('statement', `The user was made, and its login${where} was refused: ${error.message}`, {
+      cause: error,
+      hint:
+        kind === 'password'
+          ? 'See why the server refuses it: the name of the database and the right to connect to it, pg_hba.conf, the host of MySQL users, the creation statements.'
+          : 'See that the database is there, that the server trusts the authority of the certificate (ssl_ca_file, ssl-ca), and that PostgreSQL asks these users for one: hostssl … cert in pg_hba.conf.',
+    });
   };
 }
 

@@ -67,6 +67,11 @@ export interface Target {
   setPassword(user: UserName, password: string): Promise<void>;
   /** Whether a login by this password or certificate works, on a connection of its own, not the pool's. */
   canLogIn(user: UserName, proof: string | ClientCertificate): Promise<boolean>;
+  /**
+   * Logs in to a database (undefined: to the one that a client is given when it names none) on a connection of its own.
+   * Throws TargetError with what the server says when it refuses.
+   */
+  logIn(user: UserName, proof: string | ClientCertificate, database: string | undefined): Promise<void>;
   /** Users whose name begins with this prefix. */
   listUsers(prefix: string): Promise<readonly ListedUser[]>;
   /** What the administrator lacks for these groups, with the exact statement that would give it. */

@@ -18,6 +18,14 @@ async function start(context: TestContext) {
 
 const leased = (world: MariadbWorld) => world.root("SELECT User FROM mysql.global_priv WHERE User LIKE 'chy\\\\_%'");
 
+test('a role of MariaDB is tried at its own database', async (context) => {
+  const { server } = await start(context);
+  const role = { name: 'r', connection: 'app', member_of: ['app_reader'], database: 'nope' };
+  const { status, body } = await server.call('POST', 'database/roles', role);
+  assert.deepEqual([status, body.code], [422, 'refused'], JSON.stringify(body));
+  assert.match(body.detail, /login to database nope was refused: .*nope/);
+});
+
 test('a user of MariaDB is leased, reads, and is gone with its session when the lease is revoked', async (context) => {
   const { world, server } = await start(context);
   assert.deepEqual(await leased(world), []);

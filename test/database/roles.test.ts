@@ -83,7 +83,7 @@ test('a role is tried at its own database, and a refused login is told in the wo
   const nologin = { name: 'r', connection: 'app', creation_statements: ['CREATE ROLE {{name}} NOLOGIN'] };
   assert.match(
     (await server.call('POST', 'database/roles', nologin)).body.detail,
-    /refused: .*not permitted to log in/,
+    /refused: .*password authentication failed/,
   );
   await until('no user is left', async () => (await leasedUsers(world)).length === 0);
 });

@@ -4,7 +4,7 @@ import { createDefinerSearch } from './mysql/definers.ts';
 import { diagnose } from './mysql/diagnose.ts';
 import { inspect, listUsers } from './mysql/inspect.ts';
 import { createUser } from './mysql/mint.ts';
-import { canLogIn, setPassword } from './mysql/passwords.ts';
+import { canLogIn, logIn, setPassword } from './mysql/passwords.ts';
 import { createPool } from './mysql/pool.ts';
 import { createPreparedTransactions } from './mysql/prepared.ts';
 import { revokeUser } from './mysql/revoke.ts';
@@ -33,6 +33,7 @@ function open(settings: MysqlSettings): Target {
     revokeUser: (user, plan) => revokeUser(tools, user, plan),
     setPassword: (user, password) => setPassword(pool, user, password),
     canLogIn: (user, password) => canLogIn(pool, user, password),
+    logIn: (user, proof, database) => logIn(pool, user, proof, database),
     listUsers: (prefix) => pool.use((session) => listUsers(session, prefix)),
     diagnose: (needs) => pool.use((session) => diagnose(session, needs)),
     connectionUrl: (user, password, database) => connectionUrl(settings, user.username, password, database),

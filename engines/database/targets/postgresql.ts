@@ -2,7 +2,7 @@ import { type Target, TargetError, type TargetKind, type TargetSettings, type Us
 import { adminSetup } from './postgresql/admin-setup.ts';
 import { adminDatabase, openConnections } from './postgresql/connection.ts';
 import { diagnose } from './postgresql/diagnose.ts';
-import { canLogIn, inspectServer, listUsers } from './postgresql/inspect.ts';
+import { canLogIn, inspectServer, listUsers, logIn } from './postgresql/inspect.ts';
 import { createUser, extendUser, setPassword } from './postgresql/mint.ts';
 import { revokeUser, toRevocationError } from './postgresql/revoke.ts';
 
@@ -41,6 +41,7 @@ function openTarget(settings: TargetSettings): Target {
     revokeUser: (user, plan) => track(() => revokeUser(connections, user, plan)).catch(rethrowAsRevocation),
     setPassword: (user, password) => track(() => setPassword(connections, user, password)),
     canLogIn: (user, proof) => track(() => canLogIn(connections, user, proof)),
+    logIn: (user, proof, database) => track(() => logIn(connections, user, proof, database)),
     listUsers: (prefix) => track(() => listUsers(connections, prefix)),
     diagnose: (needs) => track(() => diagnose(connections, needs)),
     connectionUrl: (user, password, database) => connectionUrl(settings, user, password, database),

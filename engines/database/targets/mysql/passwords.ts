@@ -34,16 +34,28 @@ export async function setPassword(pool: Pool, { username, host }: UserName, pass
   });
 }
 
-/** Whether password or certificate are right: a user whose sessions are all in use is refused only after they were. */
+/** A user whose sessions are all in use is refused only after password or certificate were found right. */
+const inUse = [1203, 1226];
+
+export async function logIn(
+  pool: Pool,
+  user: UserName,
+  proof: string | ClientCertificate,
+  database: string | undefined,
+): Promise<void> {
+  const login = typeof proof === 'string' ? { password: proof } : { password: '', clientCertificate: proof };
+  const settings = { ...pool.settings, username: user.username, ...login, database };
+  await (await openSession(settings)).end();
+}
+
+/** Whether password or certificate are right. */
 export async function canLogIn(pool: Pool, user: UserName, proof: string | ClientCertificate): Promise<boolean> {
   try {
-    const login = typeof proof === 'string' ? { password: proof } : { password: '', clientCertificate: proof };
-    const settings = { ...pool.settings, username: user.username, ...login, database: undefined };
-    await (await openSession(settings)).end();
+    await logIn(pool, user, proof, undefined);
     return true;
   } catch (error) {
     const failure = asTargetError(error, 'the login');
-    if ([1203, 1226].includes(errorNumber(failure) ?? 0)) return true;
+    if (inUse.includes(errorNumber(failure) ?? 0)) return true;
     if (failure.kind === 'login') return false;
     throw failure;
   }

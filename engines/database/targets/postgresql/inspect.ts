@@ -38,15 +38,24 @@ export async function canLogIn(
   user: UserName,
   proof: string | ClientCertificate,
 ): Promise<boolean> {
-  identifier(user.username);
   try {
-    const client = await connections.connectAs(user.username, proof, adminDatabase(connections.settings));
-    await client.end();
+    await logIn(connections, user, proof, undefined);
     return true;
   } catch (error) {
     if (error instanceof TargetError && error.kind === 'login') return false;
     throw error;
   }
+}
+
+export async function logIn(
+  connections: Connections,
+  user: UserName,
+  proof: string | ClientCertificate,
+  database: string | undefined,
+): Promise<void> {
+  identifier(user.username);
+  const client = await connections.connectAs(user.username, proof, database ?? adminDatabase(connections.settings));
+  await client.end();
 }
 
 export async function listUsers(connections: Connections, prefix: string): Promise<readonly ListedUser[]> {
