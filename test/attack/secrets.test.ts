@@ -60,7 +60,7 @@ const kept: Readonly<Record<string, readonly string[]>> = {
   'database.create_connection': ['host', 'database', 'username', 'tls_server_name'],
   'database.create_role': ofDatabaseRoles,
   'database.update_role': ofDatabaseRoles,
-  'database.create_static_role': ['username'],
+  'database.create_static_role': ['username', 'database'],
   'database.update_static_role': ['database'],
   'lease.apply_brake': ['reason'],
   'lease.release_brake': ['reason'],

@@ -341,11 +341,14 @@ for (const major of [undefined, 18]) {
             session?.query('SELECT pg_sleep(60)').catch(() => undefined);
           }
         });
-        await world.logIn(user, user.password);
-        assert.equal((await target.revokeUser(user, dropped)).ended, 'removed');
-        revoked.abort();
-        await requireNothingLeft(user);
-        await Promise.all(hammer);
+        try {
+          await world.logIn(user, user.password);
+          assert.equal((await target.revokeUser(user, dropped)).ended, 'removed');
+          await requireNothingLeft(user);
+        } finally {
+          revoked.abort();
+          await Promise.all(hammer);
+        }
       }
     });
 

@@ -42,9 +42,13 @@ async function revokeWithin(connections: Connections, session: Session, target: 
     if (state === undefined) return { ended: 'already_absent', sessions: 0 };
     dropped = isBare(state) && target.statements.length === 0 && (await dropIfQuiet(session, target, state));
     if (dropped) return { ended: 'removed', sessions: 0 };
-    const sessions = await clearUser(connections, session, target, state);
-    dropped = await dropIfQuiet(session, target, state);
-    if (dropped) return { ended: 'removed', sessions };
+    let sessions = await clearUser(connections, session, target, state);
+    // A client that logs in again and again may have been let in just before the lock, and be seen only now.
+    for (let late = 1; late > 0; sessions += late) {
+      dropped = await dropIfQuiet(session, target, state);
+      if (dropped) return { ended: 'removed', sessions };
+      late = await endSessions(session, state);
+    }
     throw notDropped(await describeOwned(connections, session, target));
   } finally {
     if (!dropped) await session.script(unlock(target)).catch(() => session.discard());
