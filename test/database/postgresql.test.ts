@@ -250,9 +250,9 @@ describe('a target on PostgreSQL', () => {
       CREATE ROLE gateway NOLOGIN; CREATE ROLE behind NOLOGIN; GRANT postgres TO behind; GRANT behind TO gateway;
       CREATE ROLE clerk NOLOGIN CREATEROLE; CREATE ROLE runner NOLOGIN; GRANT pg_execute_server_program TO runner;
       CREATE ROLE harmless NOLOGIN; GRANT pg_read_all_data TO harmless`);
-    const target = open({});
+    const doctor = open({});
     const found = async (group: string) =>
-      (await target.diagnose({ memberOf: [group] }))
+      (await doctor.diagnose({ memberOf: [group] }))
         .filter(({ fix }) => fix.startsWith('--'))
         .map(({ severity }) => severity);
     assert.deepEqual(await found('gateway'), ['missing']);
@@ -261,9 +261,9 @@ describe('a target on PostgreSQL', () => {
     assert.deepEqual(await found('postgres'), ['missing']);
     assert.deepEqual(await found('runner'), ['advice']);
     assert.deepEqual(await found('harmless'), []);
-    const fixes = (await target.diagnose({ memberOf: ['postgres'] })).map(({ fix }) => fix).join('\n');
+    const fixes = (await doctor.diagnose({ memberOf: ['postgres'] })).map(({ fix }) => fix).join('\n');
     assert.doesNotMatch(fixes, /ALTER ROLE "postgres"/);
-    await target.close();
+    await doctor.close();
     const url = new URL(world.server.url());
     const root = open({ username: 'postgres', password: url.password });
     const severities = (await root.diagnose({ memberOf: ['gateway'] })).map(({ severity }) => severity);
