@@ -248,8 +248,8 @@ const lines = (...all: readonly string[]) => `${all.join('\n')}\n`;
 test('a PEM that is not exactly one block of the right label is refused', async (context) => {
   const { refuse } = await openTarget(context);
   const broken: Readonly<Record<string, string>> = {
-    'text before': `Bag Attributes\n${csr}`,
-    'text after': `${csr}trailer\n`,
+    'text before that is almost a block': `----BEGIN CERTIFICATE REQUEST-----\n${csr}`,
+    'text after that is almost a block': `${csr}-----BEGIN-----\n`,
     'two blocks': csr + csr,
     'another label': csr.replaceAll('CERTIFICATE REQUEST', 'CERTIFICATE'),
     'a private key': csr.replaceAll('CERTIFICATE REQUEST', 'PRIVATE KEY'),
