@@ -4,7 +4,8 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import {
   changeConnection,
   type ConnectionDefinition,
@@ -118,17 +119,12 @@ export const listConnections = defineOperation({
   effect: 'read',
   resource: () => 'database/connections',
   async run(grant, input, deps: DatabaseDeps) {
-    let query = deps.store
+    const query = deps.store
       .tables<DatabaseTables>()
       .selectFrom('database_connections')
       .selectAll()
       .where('namespace', '=', grant.namespace);
-    if (input.cursor !== undefined) query = query.where('name', '>', decodeCursor(input.cursor, 'string'));
-    const rows = await query
-      .orderBy('name')
-      .limit(input.limit + 1)
-      .execute();
-    const page = cutPage(rows, input.limit, (row) => row.name);
+    const page = await pageByName(query, input);
     const connections = page.items.map((row) => viewConnection(parseConnection(row)));
     return { output: { connections, next_cursor: page.next_cursor } };
   },

@@ -3,7 +3,8 @@ import { insert, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import { name, newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, parseRole, readConnectionRow, readRoleRow, roleResource } from '#database/directory.ts';
@@ -122,12 +123,7 @@ export const listRoles = defineOperation({
       .selectAll()
       .where('namespace', '=', grant.namespace);
     if (input.connection !== undefined) query = query.where('connection', '=', input.connection);
-    if (input.cursor !== undefined) query = query.where('name', '>', decodeCursor(input.cursor, 'string'));
-    const rows = await query
-      .orderBy('name')
-      .limit(input.limit + 1)
-      .execute();
-    const page = cutPage(rows, input.limit, (row) => row.name);
+    const page = await pageByName(query, input);
     return { output: { roles: page.items.map((row) => viewRole(parseRole(row))), next_cursor: page.next_cursor } };
   },
 });

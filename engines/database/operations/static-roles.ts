@@ -5,7 +5,8 @@ import { formatDuration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import { name, newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, readConnectionRow } from '#database/directory.ts';
@@ -213,12 +214,7 @@ export const listStaticRoles = defineOperation({
       .selectAll()
       .where('namespace', '=', grant.namespace);
     if (input.connection !== undefined) query = query.where('connection', '=', input.connection);
-    if (input.cursor !== undefined) query = query.where('name', '>', decodeCursor(input.cursor, 'string'));
-    const rows = await query
-      .orderBy('name')
-      .limit(input.limit + 1)
-      .execute();
-    const page = cutPage(rows, input.limit, (row) => row.name);
+    const page = await pageByName(query, input);
     const roles = page.items.map((row) => viewStaticRole(parseStaticRole(row)));
     return { output: { static_roles: roles, next_cursor: page.next_cursor } };
   },

@@ -4,7 +4,8 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import {
   type AuthoritySigner,
   authorityValidity,
@@ -238,17 +239,12 @@ export const listAuthorities = defineOperation({
   effect: 'read',
   resource: () => 'pki/authorities',
   async run(grant, input, deps: PkiDeps) {
-    let query = deps.store
+    const query = deps.store
       .tables<PkiTables>()
       .selectFrom('pki_authorities')
       .select('name')
       .where('namespace', '=', grant.namespace);
-    if (input.cursor !== undefined) query = query.where('name', '>', decodeCursor(input.cursor, 'string'));
-    const rows = await query
-      .orderBy('name')
-      .limit(input.limit + 1)
-      .execute();
-    const page = cutPage(rows, input.limit, (row) => row.name);
+    const page = await pageByName(query, input);
     const authorities = await Promise.all(
       page.items.map((row) => deps.directory.requireAuthority(grant.namespace, row.name)),
     );

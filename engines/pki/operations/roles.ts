@@ -4,7 +4,8 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { name } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import { changeRole, type Role, roleChanges, roleSchema } from '#pki/role-schema.ts';
 import { roleOutput, viewRole } from '#pki/role-view.ts';
@@ -75,12 +76,7 @@ export const listRoles = defineOperation({
       .selectAll()
       .where('namespace', '=', grant.namespace);
     if (input.authority !== undefined) query = query.where('authority', '=', input.authority);
-    if (input.cursor !== undefined) query = query.where('name', '>', decodeCursor(input.cursor, 'string'));
-    const rows = await query
-      .orderBy('name')
-      .limit(input.limit + 1)
-      .execute();
-    const page = cutPage(rows, input.limit, (row) => row.name);
+    const page = await pageByName(query, input);
     return {
       output: { roles: page.items.map((row) => viewRole(parseRole(row.definition))), next_cursor: page.next_cursor },
     };
