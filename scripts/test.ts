@@ -22,6 +22,7 @@ const runner = spawn(
     '--test',
     `--test-concurrency=${availableParallelism()}`,
     '--test-timeout=600000',
+    `--import=${join(import.meta.dirname, 'test-deadline.ts')}`,
     '--disable-warning=ExperimentalWarning',
     ...files,
   ],

@@ -5,7 +5,19 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 type Out = Pick<NodeJS.WriteStream, 'isTTY' | 'write'>;
 
 export function createServerLog(level: string, out: Out): Logger {
-  return out.isTTY ? pino({ level }, forTerminal(out)) : pino({ level });
+  const options = { level, base: null, serializers: { err: errorFields } };
+  return out.isTTY ? pino(options, forTerminal(out)) : pino(options);
+}
+
+/**
+ * Of an error what explains it, with its causes in the stack. Drivers hang whole connections on their errors, with
+ * the statements they prepared: nothing that is not named here gets into the log.
+ */
+function errorFields(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, stack } = pino.stdSerializers.err(error);
+  const { code } = error as { readonly code?: unknown };
+  return { type, message: error.message, ...(code === undefined ? {} : { code }), stack };
 }
 
 /** Says something that is no matter of levels: at a terminal as it stands, elsewhere as a line of the log. */
@@ -18,7 +30,7 @@ function forTerminal(out: Out): DestinationStream {
 }
 
 /** Not shown at a terminal: of every line the same, or long. */
-const left = new Set(['level', 'time', 'msg', 'pid', 'hostname']);
+const left = new Set(['level', 'time', 'msg']);
 const longestFact = 200;
 
 /** `10:00:00 warn job failed; job: pki.publish_crls`. Facts of several lines are left out: the JSON log has them. */
