@@ -46,8 +46,7 @@ test('every address is told, and the next command reaches a server that is not w
 });
 
 test('the log at a terminal is a line of text, which moves no cursor', () => {
-  const line = (facts: object) =>
-    renderLogLine(JSON.stringify({ level: 40, time: 0, ...facts }));
+  const line = (facts: object) => renderLogLine(JSON.stringify({ level: 40, time: 0, ...facts }));
   assert.equal(
     line({ msg: 'job failed', job: 'a.b', err: { message: 'no', stack: 'x' } }),
     '00:00:00 warn job failed; job: a.b; err: no',

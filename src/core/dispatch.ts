@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts';
 import { AppError, toAppError } from './errors.ts';
 import type { Grant } from './grant.ts';
 import { newId } from './ids.ts';
-import type { BoundOperation, Outcome, RequestFacts } from './operation.ts';
+import type { BoundAct, Outcome, RequestFacts } from './operation.ts';
 import { parseInput, shapeOutput } from './parse.ts';
 import type { Principal } from './principal.ts';
 
@@ -27,7 +27,7 @@ export interface SystemCredentials {
 }
 
 export interface Call {
-  readonly operation: BoundOperation;
+  readonly operation: BoundAct;
   /** As it came, not yet validated. */
   readonly input: unknown;
   readonly credentials: Credentials;
@@ -42,7 +42,7 @@ export interface Call {
 /** Everything `authorize` may look at. */
 export interface AccessRequest {
   readonly principal: Principal;
-  readonly operation: BoundOperation;
+  readonly operation: BoundAct;
   readonly resource: string;
   readonly input: unknown;
   readonly facts: RequestFacts;
@@ -305,7 +305,7 @@ function trailEvent(
 }
 
 /** The output without its secret fields: what may be kept, logged or shown to a model. */
-export function withoutSecrets(operation: Pick<BoundOperation, 'sensitive'>, output: unknown): unknown {
+export function withoutSecrets(operation: Pick<BoundAct, 'sensitive'>, output: unknown): unknown {
   if (operation.sensitive === undefined || typeof output !== 'object' || output === null) return output;
   return Object.fromEntries(Object.entries(output).filter(([field]) => !operation.sensitive?.includes(field)));
 }

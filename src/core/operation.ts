@@ -71,7 +71,11 @@ export interface RequestFacts {
   readonly purpose?: string | undefined;
 }
 
-export interface Operation<Input = unknown, Output = unknown, Deps = unknown, Plan = unknown> {
+/**
+ * Something that goes through dispatch. Most are operations, which every transport offers; those that are not are done by
+ * the server alone, when a protocol with identities of its own (ACME) or background work asks for them.
+ */
+export interface Act<Input = unknown, Output = unknown, Deps = unknown, Plan = unknown> {
   /** `area.verb_noun` in standard terms: `pki.issue_certificate`. */
   readonly id: string;
   /** Three to five words. */
@@ -80,8 +84,6 @@ export interface Operation<Input = unknown, Output = unknown, Deps = unknown, Pl
   readonly summary: string;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
-  readonly http: HttpBinding;
-  readonly cli?: CliBinding | undefined;
   /** The resource touched: `pki/roles/web`. Every segment is a valid name, or `*` only where a list is asked for. */
   readonly resource: (input: Input) => string;
   readonly effect: Effect;
@@ -109,39 +111,66 @@ export interface Operation<Input = unknown, Output = unknown, Deps = unknown, Pl
   readonly run: (grant: Grant, input: Input, deps: Deps, plan: Plan) => Promise<Outcome<Output>>;
 }
 
+/** An act that is offered: REST route, CLI command, MCP tool, OpenAPI entry and docs are derived from what stands here. */
+export interface Operation<Input = unknown, Output = unknown, Deps = unknown, Plan = unknown>
+  extends Act<Input, Output, Deps, Plan> {
+  readonly http: HttpBinding;
+  readonly cli?: CliBinding | undefined;
+}
+
 export type Access = 'policy' | 'self';
 
 const idPattern = /^[a-z]+(?:\.[a-z]+(?:_[a-z0-9]+)*)$/;
 
-/** Defines an operation. REST route, CLI command, MCP tool, OpenAPI entry and docs are derived from what stands here. */
+type Definition<Kind, Input extends z.ZodType, Output extends z.ZodType> = Omit<Kind, 'input' | 'output'> & {
+  readonly input: Input;
+  readonly output: Output;
+};
+
+/** Defines an operation. Throws a TypeError for an id that is none. */
 export function defineOperation<Input extends z.ZodType, Output extends z.ZodType, Deps, Plan = undefined>(
-  operation: Omit<Operation<z.output<Input>, z.output<Output>, Deps, Plan>, 'input' | 'output'> & {
-    readonly input: Input;
-    readonly output: Output;
-  },
+  operation: Definition<Operation<z.output<Input>, z.output<Output>, Deps, Plan>, Input, Output>,
 ): Operation<z.output<Input>, z.output<Output>, Deps, Plan> {
-  if (!idPattern.test(operation.id)) throw new TypeError(`operation id ${operation.id} is not area.verb_noun`);
-  return Object.freeze(operation) as unknown as Operation<z.output<Input>, z.output<Output>, Deps, Plan>;
+  return checked(operation) as unknown as Operation<z.output<Input>, z.output<Output>, Deps, Plan>;
 }
 
-/** An operation with its dependencies given: what transports and dispatch see. */
-export interface BoundOperation extends Omit<Operation, 'owner' | 'intend' | 'run'> {
+/** Defines an act that no transport offers. Throws a TypeError for an id that is none. */
+export function defineAct<Input extends z.ZodType, Output extends z.ZodType, Deps, Plan = undefined>(
+  act: Definition<Act<z.output<Input>, z.output<Output>, Deps, Plan>, Input, Output>,
+): Act<z.output<Input>, z.output<Output>, Deps, Plan> {
+  return checked(act) as unknown as Act<z.output<Input>, z.output<Output>, Deps, Plan>;
+}
+
+function checked<Kind extends { readonly id: string }>(defined: Kind): Kind {
+  if (!idPattern.test(defined.id)) throw new TypeError(`${defined.id} is not area.verb_noun`);
+  return Object.freeze(defined);
+}
+
+/** An act with its dependencies given: what dispatch sees. */
+export interface BoundAct extends Omit<Act, 'owner' | 'intend' | 'run'> {
   readonly owner?: ((namespace: string, input: unknown) => Promise<string | undefined>) | undefined;
   readonly intend?: ((grant: Grant, input: unknown) => Promise<Intent<unknown>>) | undefined;
   /** `plan` is what `intend` made; without an `intend` there is none. */
   readonly run: (grant: Grant, input: unknown, plan?: unknown) => Promise<Outcome<unknown>>;
 }
 
-/** Any operation whatever its types; only `bind` looks inside. */
-// oxlint-disable-next-line typescript/no-explicit-any -- the input type stands in both positions, so only `any` holds every operation
+/** An operation with its dependencies given: what transports see. */
+export interface BoundOperation extends BoundAct, Pick<Operation, 'http' | 'cli'> {}
+
+/** Any act or operation whatever its types; only `bind` looks inside. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the input type stands in both positions, so only `any` holds every act
+export type AnyAct<Deps> = Act<any, any, Deps, any>;
+// oxlint-disable-next-line typescript/no-explicit-any -- as above
 export type AnyOperation<Deps> = Operation<any, any, Deps, any>;
 
-/** Gives operations their dependencies. */
-export function bind<Deps>(operations: readonly AnyOperation<Deps>[], deps: Deps): BoundOperation[] {
-  return operations.map((operation) => {
-    const { owner, intend, run } = operation;
+/** Gives operations, or acts, their dependencies. */
+export function bind<Deps>(operations: readonly AnyOperation<Deps>[], deps: Deps): BoundOperation[];
+export function bind<Deps>(acts: readonly AnyAct<Deps>[], deps: Deps): BoundAct[];
+export function bind<Deps>(acts: readonly AnyAct<Deps>[], deps: Deps): BoundAct[] {
+  return acts.map((act) => {
+    const { owner, intend, run } = act;
     return {
-      ...operation,
+      ...act,
       owner: owner && ((namespace, input) => owner(namespace, input, deps)),
       intend: intend && ((grant, input) => intend(grant, input, deps)),
       run: (grant, input, plan) => run(grant, input, deps, plan),

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { AppError } from './errors.ts';
-import type { BoundOperation } from './operation.ts';
+import type { BoundAct } from './operation.ts';
 import { didYouMean } from './suggest.ts';
 
 /** Validates what came in against the operation's strict schema. Throws `invalid_request` naming every finding. */
-export function parseInput(operation: Pick<BoundOperation, 'id' | 'input'>, raw: unknown): unknown {
+export function parseInput(operation: Pick<BoundAct, 'id' | 'input'>, raw: unknown): unknown {
   const result = operation.input.safeParse(raw ?? {});
   if (result.success) return result.data;
   const details = result.error.issues.flatMap((issue, index) => findings(operation, issue, index));
@@ -25,7 +25,7 @@ const maxFindings = 20;
 const longestMessage = 300;
 
 function findings(
-  operation: Pick<BoundOperation, 'input'>,
+  operation: Pick<BoundAct, 'input'>,
   issue: z.core.$ZodIssue,
   index: number,
 ): { at: string; message: string }[] {
@@ -40,7 +40,7 @@ function findings(
   return [{ at, message: message.slice(0, longestMessage) }];
 }
 
-function noSuchField({ input }: Pick<BoundOperation, 'input'>, key: string, depth: number): string {
+function noSuchField({ input }: Pick<BoundAct, 'input'>, key: string, depth: number): string {
   const known = depth === 0 && input instanceof z.ZodObject ? Object.keys(input.shape) : [];
   const near = didYouMean(key, known);
   return `there is no field of this name${near === undefined ? '' : `; ${near}`}`;
@@ -71,7 +71,7 @@ function shown(name: string): string {
 }
 
 /** Brings the answer into the shape that the operation promises. A field that is not promised is an error of ours. */
-export function shapeOutput(operation: Pick<BoundOperation, 'id' | 'output'>, output: unknown): unknown {
+export function shapeOutput(operation: Pick<BoundAct, 'id' | 'output'>, output: unknown): unknown {
   const result = operation.output.safeParse(output);
   if (result.success) return result.data;
   throw new Error(`the output of ${operation.id} does not fit its schema`, { cause: result.error });

@@ -1,12 +1,12 @@
 import type { Clock } from './clock.ts';
 import type { Dispatch } from './dispatch.ts';
 import { newId } from './ids.ts';
-import type { BoundOperation } from './operation.ts';
+import type { BoundAct } from './operation.ts';
 
 export interface SystemCallerOptions {
   readonly dispatch: Dispatch;
   /** Among which the job finds those that it calls. */
-  readonly operations: readonly BoundOperation[];
+  readonly operations: readonly BoundAct[];
   readonly clock: Clock;
   /** Who acts, in the audit; what it may do is in src/job-scopes.ts. */
   readonly job: string;

@@ -2,7 +2,7 @@ import type { AccessRequest, Authorization, DispatchDeps } from '#core/dispatch.
 import { type Grant, type Limits, makeGrant } from '#core/grant.ts';
 import { AppError } from '#core/errors.ts';
 import type { Change } from '#core/change.ts';
-import type { BoundOperation } from '#core/operation.ts';
+import type { BoundAct } from '#core/operation.ts';
 import type { Store } from '#storage/store.ts';
 import { type Approvals, createApprovals } from './approvals.ts';
 import { createPolicyBook, type PolicyBook } from './book.ts';
@@ -92,7 +92,7 @@ function questionOf(request: AccessRequest): Question {
   };
 }
 
-function accessOf({ access = 'policy' }: BoundOperation, input: unknown): 'policy' | 'self' {
+function accessOf({ access = 'policy' }: BoundAct, input: unknown): 'policy' | 'self' {
   return typeof access === 'function' ? access(input) : access;
 }
 
