@@ -1,6 +1,7 @@
 import type { AuditEvent, Transport } from './audit-event.ts';
 import type { Change } from './change.ts';
 import type { Clock } from './clock.ts';
+import type { KeepSecrets, Keeping, KeptSecrets } from './delivery.ts';
 import { AppError, toAppError } from './errors.ts';
 import type { Grant } from './grant.ts';
 import { newId } from './ids.ts';
@@ -37,6 +38,8 @@ export interface Call {
   readonly idempotencyKey?: string | undefined;
   /** An approval that somebody gave for exactly this request. */
   readonly approvalId?: string | undefined;
+  /** Keeps the secret fields of the answer for another way to the caller, in the commit of the effect. */
+  readonly keepSecrets?: KeepSecrets | undefined;
 }
 
 /** Everything `authorize` may look at. */
@@ -92,6 +95,8 @@ export interface Reply {
   readonly output: unknown;
   /** True when the answer is the kept one of an earlier call with the same Idempotency-Key. */
   readonly replayed: boolean;
+  /** Where its secret fields were kept, which are in the output all the same. */
+  readonly kept?: KeptSecrets | undefined;
 }
 
 export type Dispatch = (call: Call) => Promise<Reply>;
@@ -193,10 +198,11 @@ async function runOrReplay(
     if (call.operation.intend) return runOnce(deps, call, trail, grant, input, spent);
     const outcome = await call.operation.run(grant, input);
     const output = shapeOutput(call.operation, outcome.output);
-    const changes = [...spent, ...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
+    const keeping = call.keepSecrets?.(grant, call.operation, output);
+    const changes = [...spent, ...changesOf(outcome, keeping), ...keepAnswer(deps, call, grant, input, output)];
     try {
-      await close(deps, call, trail, changes, outcome.audit);
-      return { output, replayed: false };
+      await close(deps, call, trail, changes, factsOf(outcome, keeping));
+      return { output, replayed: false, kept: keeping?.kept };
     } catch (thrown) {
       if (call.operation.openWorld || !isConflict(thrown) || attempt === maxTries) throw thrown;
     }
@@ -216,9 +222,10 @@ async function runOnce(
   const outcome = await call.operation.run(grant, input, plan);
   try {
     const output = shapeOutput(call.operation, outcome.output);
-    const changes = [...(outcome.changes ?? []), ...keepAnswer(deps, call, grant, input, output)];
-    await close(deps, call, trail, changes, outcome.audit);
-    return { output, replayed: false };
+    const keeping = call.keepSecrets?.(grant, call.operation, output);
+    const changes = [...changesOf(outcome, keeping), ...keepAnswer(deps, call, grant, input, output)];
+    await close(deps, call, trail, changes, factsOf(outcome, keeping));
+    return { output, replayed: false, kept: keeping?.kept };
   } catch (thrown) {
     await outcome.undone?.().catch(() => undefined);
     throw thrown;
@@ -254,6 +261,14 @@ function answerGone(): AppError {
   return new AppError('conflict', 'The answer that was kept for this Idempotency-Key has just expired.', {
     hint: 'Make the request again; it will be a new one.',
   });
+}
+
+function changesOf({ changes = [] }: Outcome<unknown>, keeping: Keeping | undefined): readonly Change[] {
+  return keeping === undefined ? changes : [...changes, ...keeping.changes];
+}
+
+function factsOf({ audit }: Outcome<unknown>, keeping: Keeping | undefined): Outcome<unknown>['audit'] {
+  return keeping === undefined ? audit : { ...audit, ...keeping.audit };
 }
 
 function findAnswer(deps: DispatchDeps, call: Call, owner: AnswerOwner, input: unknown) {
