@@ -79,7 +79,10 @@ function retries(open: Open): void {
     const { lease_id: id, subject } = await house.mint();
     house.shelf.behave('shelf', { residue: true });
     const first = await house.ok('POST', `leases/${id}/revoke`);
-    assert.deepEqual([first.state, first.attempts, first.last_error], ['revoking', 1, 'Something is left.']);
+    assert.deepEqual(
+      [first.state, first.gone, first.attempts, first.last_error],
+      ['revoking', false, 1, 'Something is left.'],
+    );
     assert.deepEqual(first.residue, [{ place: 'shelf', object: `note ${subject}`, reason: 'It is held; let it go.' }]);
     assert.ok(Date.parse(first.next_attempt_at) > house.clock.now());
     for (let count = 2; count <= 12; count++) {

@@ -44,6 +44,7 @@ export const checkConnection = defineOperation({
     findings: z.array(finding),
   }),
   http: { method: 'POST', path: '/database/connections/{name}/check' },
+  cli: { verdict: 'sound' },
   effect: 'read',
   openWorld: true,
   resource: ({ name }) => connectionResource(name),

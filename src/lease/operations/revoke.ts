@@ -23,14 +23,24 @@ interface RevokePlan {
 const patience = 30_000;
 const lookEvery = 100;
 
+const revokedView = leaseView.extend({
+  gone: z.boolean().describe('Whether its user is verified gone; false: it is not yet, and the end is tried again'),
+});
+type RevokedView = z.output<typeof revokedView>;
+
+function showRevoked(lease: LeaseRow): RevokedView {
+  return { ...showLease(lease), gone: lease.state === 'revoked' };
+}
+
 export const revokeLease = defineOperation({
   id: 'lease.revoke_lease',
   title: 'Revoke a lease',
   summary:
     'Ends a lease now and answers when its user is verified gone. When the target fails, the lease stays in state revoking with the error and is tried again for ever; calling this again tries at once.',
   input: z.strictObject({ lease_id: leaseId }),
-  output: leaseView,
+  output: revokedView,
   http: { method: 'POST', path: '/leases/{lease_id}/revoke' },
+  cli: { verdict: 'gone' },
   resource: ({ lease_id: id }) => `leases/${id}`,
   effect: 'destructive',
   idempotent: true,
@@ -41,10 +51,10 @@ export const revokeLease = defineOperation({
     const { plan, changes } = planRevocation(lease, deps.clock.now());
     return { plan, changes, audit: { target: lease.target, subject: lease.subject, state: lease.state } };
   },
-  async run(_grant, _input, deps, { lease, turn }): Promise<Outcome<z.output<typeof leaseView>>> {
+  async run(_grant, _input, deps, { lease, turn }): Promise<Outcome<RevokedView>> {
     if (turn === 'ours') return conclude(deps, lease);
     const now = turn === 'theirs' ? await awaitOther(deps, lease) : lease;
-    return { output: showLease(now), audit: { state: now.state, cause: now.cause } };
+    return { output: showRevoked(now), audit: { state: now.state, cause: now.cause } };
   },
 });
 
@@ -70,10 +80,10 @@ function planRevocation(lease: LeaseRow, now: number): { plan: RevokePlan; chang
   };
 }
 
-async function conclude(deps: LeaseDeps, claimed: LeaseRow): Promise<Outcome<z.output<typeof leaseView>>> {
+async function conclude(deps: LeaseDeps, claimed: LeaseRow): Promise<Outcome<RevokedView>> {
   const { lease, changes, sessions } = await revoke(deps.revocation, claimed);
   if (lease.next_action_at !== null) deps.expect(lease.next_action_at);
-  return { output: showLease(lease), changes, audit: endFacts(lease, sessions) };
+  return { output: showRevoked(lease), changes, audit: endFacts(lease, sessions) };
 }
 
 /** What the audit says of an attempt. */
