@@ -27,4 +27,10 @@ export const databaseMigrations: readonly Migration[] = [
       `CREATE TABLE database_closed (id TEXT PRIMARY KEY, namespace TEXT NOT NULL, closed_at BIGINT NOT NULL)`,
     ],
   },
+  {
+    area: 'database',
+    number: 2,
+    title: 'static roles whose password no login has proved',
+    statements: ['ALTER TABLE database_static_roles ADD COLUMN unverified TEXT'],
+  },
 ];

@@ -87,6 +87,23 @@ export async function changeAtTarget(target: Target, user: UserName, rotation: R
   });
 }
 
+/**
+ * Sets the password of a user that need not be able to log in from here (another host, pg_hba.conf). The server has taken
+ * it, so it counts: the answer says why no login proves it; null: one does. Throws TargetError when it was not set.
+ */
+export async function setAtTarget(target: Target, user: UserName, rotation: Rotation): Promise<string | null> {
+  await target.setPassword(user, rotation.password);
+  try {
+    await target.logIn(user, rotation.password, undefined);
+    return null;
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    // A server that has no place for a session has found the password right all the same.
+    if (await target.canLogIn(user, rotation.password).catch(() => false)) return null;
+    return `The server took the new password, and a login by it from here fails: ${error.message}`;
+  }
+}
+
 /** The password is set already, so a failure here must not withdraw it. */
 async function canLogIn(target: Target, user: UserName, password: string): Promise<boolean> {
   try {

@@ -5,11 +5,11 @@ import type { Grant } from '#core/grant.ts';
 import type { Store } from '#storage/store.ts';
 import type { DatabaseDeps } from './deps.ts';
 import type { Connection } from './directory.ts';
-import { changeAtTarget, openRotation, promote, releaseRotation, type Rotation } from './rotation.ts';
+import { isRotating, openRotation, promote, releaseRotation, type Rotation, setAtTarget } from './rotation.ts';
 import { openPassword } from './secret.ts';
 import { nextRotation, retryTime, type StaticRole, staticRoleSchema } from './static-role-schema.ts';
 import type { StaticRoleRow } from './tables.ts';
-import type { UserName } from './target.ts';
+import { TargetError, type UserName } from './target.ts';
 import { explainFailure } from './target-failure.ts';
 
 /** Static roles: reading them, and changing the passwords of their users. */
@@ -60,12 +60,12 @@ export async function planStaticRotation(
   return { plan: { stored, connection, rotation }, changes };
 }
 
-/** Changes the password at the target. On failure the row says why, and when it is tried again. */
-export async function rotateAtTarget(deps: DatabaseDeps, plan: StaticRotationPlan): Promise<void> {
+/** Changes the password at the target, and says why no login proves it (null: one does). On failure the row says why, and when it is tried again. */
+export async function rotateAtTarget(deps: DatabaseDeps, plan: StaticRotationPlan): Promise<string | null> {
   const { stored, connection, rotation } = plan;
   const user = staticUser(stored.role, connection);
   try {
-    await deps.pools.use(connection, (target) => changeAtTarget(target, user, rotation));
+    return await deps.pools.use(connection, (target) => setAtTarget(target, user, rotation));
   } catch (thrown) {
     const error = explainFailure(thrown, connection.row.name);
     await releaseRotation(deps.store, rotation, thrown, failureOf(stored, error, deps.clock.now()));
@@ -83,9 +83,14 @@ function failureOf({ row, role }: StoredStaticRole, error: unknown, now: number)
 }
 
 /** The rotation has worked. */
-export function promoteStatic(deps: DatabaseDeps, { stored, rotation }: StaticRotationPlan, now: number): Change {
+export function promoteStatic(
+  deps: DatabaseDeps,
+  { stored, rotation }: StaticRotationPlan,
+  now: number,
+  unverified: string | null,
+): Change {
   const { role } = stored;
-  const also = { attempts: 0, last_error: null, next_rotation_at: nextRotation(role, now) };
+  const also = { attempts: 0, last_error: null, unverified, next_rotation_at: nextRotation(role, now) };
   return promote(deps.sealer, rotation, now, also);
 }
 
@@ -96,24 +101,45 @@ export function postpone({ row }: StoredStaticRole, until: number): Change {
 }
 
 /**
- * The password that works now. While a rotation is open either may be the one, and a login shows which. Throws
- * `wrong_state` before the first rotation has worked.
+ * The newest password that was set. While a rotation is open either may be the one, and a login shows which; where none
+ * works it is the one being set, unverified, and `earlier` is the one before. Throws `wrong_state` while there is none.
  */
 export async function currentPassword(
   deps: DatabaseDeps,
   connection: Connection,
   { row, role }: StoredStaticRole,
-): Promise<string> {
+): Promise<CurrentPassword> {
   const place = { table: 'database_static_roles', row: row.id } as const;
-  const user = staticUser(role, connection);
   const current = row.password && (await openPassword(deps.sealer, { ...place, column: 'password' }, row.password));
+  if (row.next_password === null && current !== null)
+    return { password: current, earlier: null, verified: row.unverified === null };
   if (row.next_password !== null) {
     const next = await openPassword(deps.sealer, { ...place, column: 'next_password' }, row.next_password);
     const candidates = current === null ? [next] : [current, next];
-    for (const candidate of candidates)
-      if (await deps.pools.use(connection, (target) => target.canLogIn(user, candidate))) return candidate;
-  } else if (current !== null) return current;
-  throw new AppError('wrong_state', `No login works for the user of static role ${row.name} yet.`, {
+    const user = staticUser(role, connection);
+    for (const password of candidates)
+      if (await works(deps, connection, user, password)) return { password, earlier: null, verified: true };
+    // One that is being set for the first time may not have reached the server.
+    if (current !== null || !isRotating(row, deps.clock.now()))
+      return { password: next, earlier: current, verified: false };
+  }
+  throw new AppError('wrong_state', `The user of static role ${row.name} has no password of ours yet.`, {
     hint: row.last_error ?? 'Rotate it with database.rotate_static_role.',
   });
+}
+
+interface CurrentPassword {
+  readonly password: string;
+  readonly earlier: string | null;
+  readonly verified: boolean;
+}
+
+/** A server that cannot be asked proves nothing, and is no reason to withhold a password. */
+async function works(deps: DatabaseDeps, connection: Connection, user: UserName, password: string): Promise<boolean> {
+  try {
+    return await deps.pools.use(connection, (target) => target.canLogIn(user, password));
+  } catch (error) {
+    if (error instanceof TargetError) return false;
+    throw error;
+  }
 }

@@ -62,6 +62,7 @@ export interface StaticRoleRow extends RotatedSecret {
   namespace: string;
   name: string;
   connection: string;
+  /** The account, which no other static role of the connection has: `name@host` where MySQL's host part is not `%`. */
   username: string;
   /** JSON: what static-role-schema.ts parses. */
   definition: string;
@@ -71,6 +72,8 @@ export interface StaticRoleRow extends RotatedSecret {
   /** Failed rotations since the last good one. */
   attempts: number;
   last_error: string | null;
+  /** Why no login by `password` has worked, though the server took it; null: one has. */
+  unverified: string | null;
   created_at: number;
   updated_at: number;
 }

@@ -67,3 +67,47 @@ test('an existing user of MariaDB gets a new password on demand', async (context
   await server.ok('POST', 'database/static-roles/legacy/rotate');
   await assert.rejects(world.logIn({ username: 'legacy' }, first.password), { errno: 1045 });
 });
+
+test('users of MariaDB of one name and several hosts are several users', async (context) => {
+  const { world, server } = await start(context);
+  for (const host of ['127.0.0.1', '10.%'])
+    await world.server.run(
+      `CREATE USER legacy@'${host}' IDENTIFIED BY 'known to everybody'`,
+      `GRANT SELECT ON app.* TO legacy@'${host}'`,
+    );
+  const ask = (name: string, host?: string) =>
+    server.call('POST', 'database/static-roles', { name, connection: 'app', username: 'legacy', host });
+  const nobody = await ask('nobody');
+  assert.equal(nobody.status, 422);
+  assert.match(nobody.body.hint, /'legacy'@'10\.%', 'legacy'@'127\.0\.0\.1'/);
+  assert.equal((await ask('here', '127.0.0.1')).body.unverified, null);
+  // No login from here reaches it, whether the password is right or not.
+  assert.equal(typeof (await ask('elsewhere', '10.%')).body.unverified, 'string');
+  assert.equal((await ask('twice', '127.0.0.1')).status, 409);
+  const [here, elsewhere] = [
+    await server.ok('GET', 'database/static-roles/here/credentials'),
+    await server.ok('GET', 'database/static-roles/elsewhere/credentials'),
+  ];
+  assert.deepEqual([here.username, here.verified, elsewhere.verified], ['legacy', true, false]);
+  await (await world.logIn({ username: 'legacy' }, here.password)).close();
+});
+
+test('a locked user of MariaDB is refused before its password is changed', async (context) => {
+  const { world, server } = await start(context);
+  await world.server.run(
+    "CREATE USER legacy@'%' IDENTIFIED BY 'known to everybody' ACCOUNT LOCK",
+    "GRANT SELECT ON app.* TO legacy@'%'",
+  );
+  // What an administrator of least privilege may not read, the login tells.
+  const locked = { name: 'locked', connection: 'app', username: 'locked' };
+  await world.server.run("CREATE USER locked@'%' IDENTIFIED BY 'known to everybody' ACCOUNT LOCK");
+  assert.match((await server.ok('POST', 'database/static-roles', locked)).unverified, /account is locked/);
+  await world.server.run("GRANT SELECT ON mysql.* TO chancery_admin@'%'");
+  const role = { name: 'legacy', connection: 'app', username: 'legacy' };
+  const { status, body } = await server.call('POST', 'database/static-roles', role);
+  assert.deepEqual([status, body.code], [422, 'refused']);
+  assert.match(body.detail, /locked.*nothing was changed/);
+  await world.server.run("ALTER USER legacy@'%' ACCOUNT UNLOCK");
+  await (await world.logIn({ username: 'legacy' }, 'known to everybody')).close();
+  assert.equal((await server.call('POST', 'database/static-roles', role)).status, 201);
+});

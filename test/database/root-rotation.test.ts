@@ -96,7 +96,7 @@ test('a rotation is not upset by a change of the connection, nor lost by the del
   assert.deepEqual([shown.root_rotation, shown.description], ['none', 'changed in between']);
   await world.breakAdminSessions();
   await server.ok('POST', 'database/roles/readonly/credentials');
-  await server.ok('DELETE', 'database/static-roles/legacy');
+  await server.ok('DELETE', 'database/static-roles/legacy?forget_password=true');
 });
 
 /** The statement that changes the password of the administrator, among those that end the users of probes. */

@@ -49,7 +49,10 @@ test('an existing user gets a new password at once, and again whenever it is due
   assert.equal('password' in shown, false);
   const last = await server.ok('GET', 'database/static-roles/legacy/credentials');
   assert.equal((await server.call('DELETE', 'database/connections/app?drain=true')).status, 409);
-  await server.ok('DELETE', 'database/static-roles/legacy');
+  const kept = await server.call('DELETE', 'database/static-roles/legacy');
+  assert.deepEqual([kept.status, kept.body.code], [409, 'wrong_state']);
+  assert.match(kept.body.hint, /forget_password/);
+  await server.ok('DELETE', 'database/static-roles/legacy?forget_password=true');
   assert.equal(await logsIn(world, last.password), true);
 });
 
@@ -108,4 +111,41 @@ test('who may see everything that is not secret does not see the password of a s
   const auditor = server.as((await server.ok('POST', 'principals/auditor/keys', {})).key);
   await auditor.ok('GET', 'database/static-roles/legacy');
   assert.equal((await auditor.call('GET', 'database/static-roles/legacy/credentials')).status, 403);
+});
+
+test('a user that no login could work for is refused before its password is changed', async (context) => {
+  const { world, server } = await start(context);
+  const verifier = async () => (await world.root("SELECT rolpassword FROM pg_authid WHERE rolname = 'legacy'"))[0];
+  const before = await verifier();
+  for (const [broken, mended] of [
+    ['NOLOGIN', 'LOGIN'],
+    ["VALID UNTIL '2001-01-01'", "VALID UNTIL 'infinity'"],
+    ['CONNECTION LIMIT 0', 'CONNECTION LIMIT -1'],
+  ] as const) {
+    await world.root(`ALTER ROLE legacy ${broken}`);
+    const role = { name: 'legacy', connection: 'app', username: 'legacy' };
+    const { status, body } = await server.call('POST', 'database/static-roles', role);
+    assert.deepEqual([status, body.code], [422, 'refused'], JSON.stringify(body));
+    assert.match(body.detail, /nothing was changed/);
+    assert.deepEqual(await verifier(), before, broken);
+    await world.root(`ALTER ROLE legacy ${mended}`);
+  }
+  assert.deepEqual((await server.ok('GET', 'database/static-roles')).static_roles, []);
+});
+
+test('a password that the server took can be read, though the server refuses logins from here', async (context) => {
+  const { world, server } = await start(context);
+  await world.root('REVOKE CONNECT ON DATABASE app FROM PUBLIC; GRANT CONNECT ON DATABASE app TO chancery_admin');
+  const created = await server.ok('POST', 'database/static-roles', {
+    name: 'legacy',
+    connection: 'app',
+    username: 'legacy',
+  });
+  assert.notEqual(created.unverified, null);
+  const read = await server.ok('GET', 'database/static-roles/legacy/credentials');
+  assert.deepEqual([read.verified, read.earlier_password], [false, null]);
+  await world.root('GRANT CONNECT ON DATABASE app TO PUBLIC');
+  assert.equal(await logsIn(world, read.password), true);
+  assert.equal((await server.ok('POST', 'database/static-roles/legacy/rotate')).unverified, null);
+  assert.equal((await server.ok('GET', 'database/static-roles/legacy/credentials')).verified, true);
 });

@@ -29,6 +29,13 @@ export const readStaticCredentials = defineOperation({
   output: z.strictObject({
     username: z.string(),
     password: z.string(),
+    verified: z
+      .boolean()
+      .describe('Whether a login by it has worked; false: the server refused one, or none could be tried'),
+    earlier_password: z
+      .string()
+      .nullable()
+      .describe('The one before, while it is not known which of the two the server has'),
     connection_url: z.string().describe('Address with user name and password'),
     rotated_at: z.string().nullable(),
     next_rotation_at: z.string().describe('The password works until then, unless it is rotated before'),
@@ -36,25 +43,27 @@ export const readStaticCredentials = defineOperation({
   http: { method: 'GET', path: '/database/static-roles/{name}/credentials' },
   effect: 'read',
   openWorld: true,
-  sensitive: ['password', 'connection_url'],
+  sensitive: ['password', 'earlier_password', 'connection_url'],
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
     const stored = await readStaticRole(deps.store, grant.namespace, input.name);
     const { row, role } = stored;
     const connection = await deps.directory.requireConnection(grant.namespace, row.connection);
     const database = role.database ?? connection.definition.database;
-    const { password, url } = await explained(row.connection, async () => {
+    const { password, earlier, verified, url } = await explained(row.connection, async () => {
       const secret = await currentPassword(deps, connection, stored);
       const user = staticUser(role, connection);
       return {
-        password: secret,
-        url: await deps.pools.use(connection, async (target) => target.connectionUrl(user, secret, database)),
+        ...secret,
+        url: await deps.pools.use(connection, async (target) => target.connectionUrl(user, secret.password, database)),
       };
     });
     return {
       output: {
-        username: row.username,
+        username: role.username,
         password,
+        verified,
+        earlier_password: earlier,
         connection_url: url,
         rotated_at: row.rotated_at === null ? null : toRfc3339(row.rotated_at),
         next_rotation_at: toRfc3339(row.next_rotation_at),
@@ -102,17 +111,18 @@ export const rotateStaticRole = defineOperation({
         audit: { username: stored.row.username, postponed: true },
       };
     }
-    await rotateAtTarget(deps, plan.rotation);
+    const unverified = await rotateAtTarget(deps, plan.rotation);
     const { row, role } = plan.rotation.stored;
     const done = {
       rotated_at: grant.now,
       next_rotation_at: nextRotation(role, grant.now),
       attempts: 0,
       last_error: null,
+      unverified,
     };
     return {
       output: viewStaticRole({ role, row: { ...row, ...done } }),
-      changes: [promoteStatic(deps, plan.rotation, grant.now)],
+      changes: [promoteStatic(deps, plan.rotation, grant.now, unverified)],
       audit: { username: row.username },
     };
   },

@@ -55,6 +55,7 @@ export const staticRoleOutput = z.strictObject({
   next_rotation_at: z.string(),
   failed_rotations: z.number().int().describe('Since the last one that worked'),
   last_error: z.string().nullable(),
+  unverified: z.string().nullable().describe('Why no login by the present password has worked; null: one has'),
   created_at: z.string(),
   updated_at: z.string(),
 });
@@ -79,6 +80,7 @@ export function viewStaticRole({ row, role }: StoredStaticRole): z.output<typeof
     next_rotation_at: toRfc3339(row.next_rotation_at),
     failed_rotations: row.attempts,
     last_error: row.last_error,
+    unverified: row.unverified,
     created_at: toRfc3339(row.created_at),
     updated_at: toRfc3339(row.updated_at),
   };
@@ -121,22 +123,37 @@ export const createStaticRole = defineOperation({
     };
   },
   async run(grant, role, deps: DatabaseDeps, plan: StaticRotationPlan) {
+    let unverified: string | null;
     try {
-      await rotateAtTarget(deps, plan);
+      unverified = await rotateAtTarget(deps, plan);
     } catch (error) {
       // What the target refused was never there; what it may have taken stays, and is finished by the job.
       const where = { id: plan.rotation.id, next_password: null, password: null };
       await deps.store.commit([remove('database_static_roles', where)]);
-      throw error;
+      throw await saidToStay(deps, plan, error);
     }
-    const next = { rotated_at: grant.now, next_rotation_at: nextRotation(role, grant.now) };
+    const next = { rotated_at: grant.now, unverified, next_rotation_at: nextRotation(role, grant.now) };
     return {
       output: viewStaticRole({ role, row: { ...plan.stored.row, ...next } }),
-      changes: [promoteStatic(deps, plan, grant.now)],
+      changes: [promoteStatic(deps, plan, grant.now, unverified)],
       audit: { username: role.username },
     };
   },
 });
+
+/** The error, with what is on record all the same when the server may have taken the password. */
+async function saidToStay({ store }: DatabaseDeps, { stored }: StaticRotationPlan, error: unknown): Promise<unknown> {
+  const sql = 'SELECT * FROM database_static_roles WHERE id = ? AND namespace = ?';
+  const row = await store.first<StaticRoleRow>(sql, [stored.row.id, stored.row.namespace]);
+  if (row === undefined || !(error instanceof AppError)) return error;
+  const { code, message, details, retryAfter } = error;
+  return new AppError(code, `${message} Static role ${row.name} is on record all the same.`, {
+    cause: error,
+    details,
+    hint: 'The server may have taken the new password: database.read_static_credentials shows it, and it is tried again by itself.',
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+  });
+}
 
 function newRow(role: StaticRole, namespace: string, now: number): StaticRoleRow {
   return {
@@ -144,7 +161,7 @@ function newRow(role: StaticRole, namespace: string, now: number): StaticRoleRow
     namespace,
     name: role.name,
     connection: role.connection,
-    username: role.username,
+    username: accountOf(role),
     definition: JSON.stringify(role),
     password: null,
     next_password: null,
@@ -155,9 +172,15 @@ function newRow(role: StaticRole, namespace: string, now: number): StaticRoleRow
     next_rotation_at: now,
     attempts: 0,
     last_error: null,
+    unverified: null,
     created_at: now,
     updated_at: now,
   };
+}
+
+/** On MySQL users of one name and several hosts are several users. */
+function accountOf({ username, host }: StaticRole): string {
+  return host === undefined || host === '%' ? username : `${username}@${host.toLowerCase()}`;
 }
 
 function refuseForeignUser({ username, host, database }: StaticRole, { row, definition }: Connection): void {
@@ -175,10 +198,11 @@ function refuseForeignUser({ username, host, database }: StaticRole, { row, defi
     });
 }
 
-function taken({ name: role, username, connection }: StaticRole): AppError {
+function taken(staticRole: StaticRole): AppError {
+  const { name: role, connection } = staticRole;
   return new AppError(
     'already_exists',
-    `There is a static role ${role} already, or one for the user ${username} of connection ${connection}.`,
+    `There is a static role ${role} already, or one for the user ${accountOf(staticRole)} of connection ${connection}.`,
     { hint: 'Change it with database.update_static_role, or choose another name.' },
   );
 }
@@ -259,24 +283,36 @@ export const deleteStaticRole = defineOperation({
   id: 'database.delete_static_role',
   title: 'Delete a static role',
   summary:
-    'Forgets a static role and its password. The user stays at the server with the password that it has, so read it first if it is still needed.',
-  input: named,
+    'Forgets a static role and its password, which nobody else knows. The user stays at the server with it, so read it first if it is still needed.',
+  input: named.extend({
+    forget_password: z
+      .boolean()
+      .default(false)
+      .describe('Must be true: the password that the server has is on record only here'),
+  }),
   output: z.strictObject({ name: z.string(), username: z.string() }),
   http: { method: 'DELETE', path: '/database/static-roles/{name}' },
   effect: 'destructive',
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
-    const { row } = await readStaticRole(deps.store, grant.namespace, input.name);
+    const { row, role } = await readStaticRole(deps.store, grant.namespace, input.name);
+    if (!input.forget_password) throw wouldForget(row);
     // What is being set at the server would be known to nobody.
     if (isRotating(row, grant.now)) throw underWay();
     const where = { id: row.id, version: row.version, rotation: row.rotation };
     return {
-      output: { name: input.name, username: row.username },
+      output: { name: input.name, username: role.username },
       changes: [remove('database_static_roles', where, { expect: 1 })],
       audit: { username: row.username },
     };
   },
 });
+
+function wouldForget({ name: role, username }: StaticRoleRow): AppError {
+  return new AppError('wrong_state', `The password of ${username} is on record only in static role ${role}.`, {
+    hint: 'Read it with database.read_static_credentials if it is still needed, then delete with forget_password: true.',
+  });
+}
 
 export const staticRoleOperations = [
   createStaticRole,

@@ -3,8 +3,8 @@ import { asTargetError, errorNumber } from './errors.ts';
 import { currentUser } from './inspect.ts';
 import { defaultPlugin, passwordHash, passwordPlugins } from './password-hash.ts';
 import type { Pool } from './pool.ts';
-import { account, hostOf, splitRole } from './quote.ts';
-import { ask, isAccount, openSession } from './session.ts';
+import { account, hostOf, literal, splitRole } from './quote.ts';
+import { ask, isAccount, openSession, type Session } from './session.ts';
 import { setPassword as passwordStatement } from './statements.ts';
 
 /** Gives a user another password of the kind that it has. Its sessions stay. */
@@ -15,7 +15,8 @@ export async function setPassword(pool: Pool, { username, host }: UserName, pass
     const user = itself ? splitRole(await currentUser(session)) : { username, host };
     const where = isAccount(user.username, hostOf(user));
     const [row] = await ask(session, `SELECT plugin FROM mysql.user WHERE ${where}`, 'the search for the user');
-    if (!row) throw new TargetError('statement', `There is no user ${account(user)}.`);
+    if (!row) throw await unknownUser(session, user);
+    await refuseLocked(session, user);
     const plugin = passwordPlugins.find((each) => each === row['plugin']);
     if (plugin === undefined && row['plugin'] !== '') {
       throw new TargetError(
@@ -34,6 +35,33 @@ export async function setPassword(pool: Pool, { username, host }: UserName, pass
   });
 }
 
+/** The host is part of the name (`'u'@'10.%'`), so the accounts that do exist are named. */
+async function unknownUser(session: Session, user: UserName): Promise<TargetError> {
+  const sql = `SELECT Host AS host FROM mysql.user WHERE User = ${literal(user.username)} ORDER BY Host LIMIT 5`;
+  const others = (await ask(session, sql, 'the search for the user')).map(({ host }) => ({
+    username: user.username,
+    host: String(host),
+  }));
+  const hint = `There is ${others.map(account).join(', ')}: give that host.`;
+  return new TargetError('statement', `There is no user ${account(user)}.`, others.length === 0 ? {} : { hint });
+}
+
+/**
+ * A password by which nobody could log in would be lost work, and the old one with it: so nothing is changed. Needs SELECT
+ * on `mysql`, which an administrator of least privilege has not: then the login that follows tells it.
+ */
+async function refuseLocked(session: Session, user: UserName): Promise<void> {
+  const who = account(user);
+  const rows = await ask(session, `SHOW CREATE USER ${who}`, 'the search for the user').catch((error: unknown) => {
+    if (error instanceof TargetError && error.kind === 'privilege') return [];
+    throw error;
+  });
+  if (!rows.flatMap((row) => Object.values(row)).some((text) => / ACCOUNT LOCK(?: |$)/.test(String(text)))) return;
+  throw new TargetError('statement', `The user ${who} is locked, so no login could work: nothing was changed.`, {
+    hint: `End that first, as by ALTER USER ${who} ACCOUNT UNLOCK, and try again.`,
+  });
+}
+
 /** A user whose sessions are all in use is refused only after password or certificate were found right. */
 const inUse = [1203, 1226];
 
@@ -45,7 +73,21 @@ export async function logIn(
 ): Promise<void> {
   const login = typeof proof === 'string' ? { password: proof } : { password: '', clientCertificate: proof };
   const settings = { ...pool.settings, username: user.username, ...login, database };
-  await (await openSession(settings)).end();
+  const session = await openSession(settings);
+  try {
+    if (user.host !== undefined) await requireAccount(session, user);
+  } finally {
+    await session.end();
+  }
+}
+
+/** Which of the accounts of a name lets one in depends on the address; the most exact host comes first. */
+async function requireAccount(session: Session, user: UserName): Promise<void> {
+  const found = splitRole(await currentUser(session));
+  if (found.username === user.username && found.host?.toLowerCase() === hostOf(user)) return;
+  throw new TargetError('login', `The server let it in as ${account({ ...found })}, not as ${account(user)}.`, {
+    hint: 'An account with a more exact host, or one without a name, comes before it: drop that, or name its host.',
+  });
 }
 
 /** Whether password or certificate are right. */

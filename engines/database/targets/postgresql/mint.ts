@@ -109,8 +109,28 @@ async function runStatements(
 export async function setPassword(connections: Connections, user: UserName, password: string): Promise<void> {
   const name = identifier(user.username);
   await connections.use(async (session) => {
+    await refuseWithoutLogin(session, user.username);
     const verifier = await verifierOf({ kind: 'password', password }, session.server);
     await session.script(`ALTER ROLE ${name} PASSWORD ${literal(verifier ?? '')}`, { secrets: secretsOf(verifier) });
+  });
+}
+
+/** A password by which nobody could log in would be lost work, and the old one with it: so nothing is changed. */
+async function refuseWithoutLogin(session: Session, username: string): Promise<void> {
+  const [row] = await session.query(
+    `SELECT rolcanlogin AS login, coalesce(rolvaliduntil <= clock_timestamp(), false) AS expired,
+      rolconnlimit = 0 AND NOT rolsuper AS barred
+    FROM pg_roles WHERE rolname = $1`,
+    [username],
+  );
+  if (row === undefined) return;
+  const found =
+    (row['login'] === false && ['is NOLOGIN', 'LOGIN']) ||
+    (row['expired'] === true && ['has a VALID UNTIL in the past', "VALID UNTIL 'infinity'"]) ||
+    (row['barred'] === true && ['has a CONNECTION LIMIT of 0', 'CONNECTION LIMIT -1']);
+  if (!found) return;
+  throw new TargetError('statement', `The user ${username} ${found[0]}, so no login could work: nothing was changed.`, {
+    hint: `End that first, as by ALTER ROLE ${identifier(username)} ${found[1]}, and try again.`,
   });
 }
 
