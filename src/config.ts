@@ -228,6 +228,11 @@ function storageOf(target: StorageTarget | undefined, data: string, cwd: string)
   return target.kind === 'sqlite' ? { kind: 'sqlite', file: resolve(cwd, target.file) } : target;
 }
 
+/** As `openStore` takes it. May hold a password. */
+export function storeUrl(storage: StorageTarget): string {
+  return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
+}
+
 function rootKeyOf(settings: Settings, data: string, cwd: string): RootKeySettings {
   const given = settings.CHANCERY_ROOT_KEY_FILE;
   return {

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { openAudit } from '#audit/audit.ts';
@@ -30,9 +29,10 @@ import { openRootKey } from '#seal/root-key.ts';
 import { createSeal } from '#seal/seal.ts';
 import { installationId } from '#seal/settings.ts';
 import { createIdempotencyLedger, tidyIdempotencyKeys } from '#storage/idempotency.ts';
+import { makeFolder } from '#storage/folder.ts';
 import { openStore } from '#storage/open.ts';
 import type { Store } from '#storage/store.ts';
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Config, ConfigError, loadConfig, storeUrl } from './config.ts';
 import { createIssuer } from './issuer.ts';
 import { startJobs } from './jobs.ts';
 import { jobScopes } from './job-scopes.ts';
@@ -65,18 +65,14 @@ export interface StartOptions {
 
 export async function start(config: Config, options: StartOptions = {}): Promise<Chancery> {
   const { clock = systemClock, log = createServerLog(config.log.level, process.stdout) } = options;
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
-  const store = await openStore({ url: storeUrl(config), linker: auditLinker, migrations, log });
+  makeFolder(config.data);
+  const store = await openStore({ url: storeUrl(config.storage), linker: auditLinker, migrations, log });
   try {
     return await startOnStore(config, store, clock, log);
   } catch (error) {
     await store.close();
     throw error;
   }
-}
-
-function storeUrl({ storage }: Config): string {
-  return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
 }
 
 async function startOnStore(config: Config, store: Store, clock: Clock, log: Logger): Promise<Chancery> {
@@ -130,7 +126,11 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const engines: readonly Engine[] = [lease.engine, database, pki, audit, seal];
   for (const { gauges } of engines) metrics.watch(gauges ?? []);
   const operations: BoundOperation[] = [
-    ...bind(authOperations, { store, policies, namespacedTables }),
+    ...bind(authOperations, {
+      store,
+      policies,
+      namespacedTables: engines.flatMap((engine) => engine.namespacedTables),
+    }),
     ...bind(policyOperations, { store, policies, operations: () => operations }),
     ...bind(systemOperations, {
       store,
@@ -174,18 +174,6 @@ async function runAtStart(job: Job, log: Logger): Promise<void> {
     log.error({ job: job.name, err: error }, 'job failed at start');
   }
 }
-
-/** Tables of the engines with rows that belong to a namespace. */
-const namespacedTables = [
-  'pki_authorities',
-  'pki_roles',
-  'pki_certificates',
-  'pki_blocked_keys',
-  'leases',
-  'database_connections',
-  'database_roles',
-  'database_static_roles',
-];
 
 interface HttpParts {
   readonly operations: readonly BoundOperation[];

@@ -21,7 +21,7 @@ export function startNotices(config: Config, facts: StartFacts): string[] {
   const { version, url, tokenFile, rootKeyMade } = facts;
   const { publicListen, adminListen } = config.http;
   return [
-    `Chancery ${version} listens on ${url}; the API reference is at ${url}/docs.`,
+    `Chancery ${version} listens on ${listening(config, url)}; the API reference is at ${url}/docs.`,
     ...(publicListen
       ? [`CRLs and OCSP are also served on ${plainUrl(publicListen)}; certificates name ${config.pkiUrl}.`]
       : []),
@@ -39,6 +39,12 @@ export function startNotices(config: Config, facts: StartFacts): string[] {
       ? []
       : [`The administrator's token is in ${tokenFile} (mode 0600).`, `Next: ${firstCommand(config, facts)}`]),
   ];
+}
+
+/** The address as it was given, which may be every one that the machine has; `url` has one of them, and the port. */
+function listening({ http }: Config, url: string): string {
+  const { protocol, port } = new URL(url);
+  return `${protocol}//${hostAndPort({ host: http.listen.host, port: port === '' ? http.listen.port : Number(port) })}`;
 }
 
 /** As it is typed in another terminal, in the folder where the server was started. */

@@ -17,7 +17,7 @@ import type { SealKeyRow } from '#storage/core-tables.ts';
 import { openStore } from '#storage/open.ts';
 import { restoreBackup } from '#storage/restore.ts';
 import type { Store } from '#storage/store.ts';
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Config, ConfigError, loadConfig, storeUrl } from './config.ts';
 import { runServer } from './main.ts';
 import { afterRestore, migrations } from './migrations.ts';
 
@@ -59,7 +59,7 @@ async function restore(words: readonly string[]): Promise<number> {
   const from = onlyValue(words, '--from');
   if (from === undefined) return wrongUsage();
   const config = loadConfig(process.env, process.cwd());
-  await restoreBackup({ from, url: urlOf(config), migrations, afterwards: afterRestore });
+  await restoreBackup({ from, url: storeUrl(config.storage), migrations, afterwards: afterRestore });
   process.stdout.write(`restored ${from}; start the server with the root key of the backup\n`);
   return 0;
 }
@@ -75,7 +75,7 @@ function wrongUsage(): number {
 }
 
 function openOwnStore(config: Config): Promise<Store> {
-  return openStore({ url: urlOf(config), migrations, linker: auditLinker });
+  return openStore({ url: storeUrl(config.storage), migrations, linker: auditLinker });
 }
 
 async function changeKey(words: readonly string[]): Promise<number> {
@@ -168,10 +168,6 @@ function unverified(text: string): Checkpoints {
     }
   });
   return { checkpoints, ignored: notes.length - checkpoints.length };
-}
-
-function urlOf({ storage }: Config): string {
-  return storage.kind === 'sqlite' ? `sqlite:${storage.file}` : storage.url;
 }
 
 function explain(thrown: unknown): number {

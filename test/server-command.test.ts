@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -36,6 +36,22 @@ function newFolder(context: TestContext): string {
   context.after(() => rmSync(made, { recursive: true, force: true }));
   return made;
 }
+
+for (const [where, reason] of [
+  ['taken', /no folder stands in the way/],
+  ['taken/below', /no folder stands in the way/],
+  ['/proc/chancery', /the file system takes no folders there/],
+] as const)
+  test(`a data folder that cannot be made (${where}) is refused with the reason, at once`, async (context) => {
+    const folder = newFolder(context);
+    writeFileSync(join(folder, 'taken'), '');
+    const { code, output } = await command(folder, ['start'], {
+      CHANCERY_DATA: where.startsWith('/') ? where : join(folder, where),
+    });
+    assert.equal(code, 1, output);
+    assert.match(output, reason);
+    assert.match(output, /^hint: Give a folder/m);
+  });
 
 /** A server with something sealed in its store. */
 async function serverWithRoot(context: TestContext): Promise<ChildServer> {

@@ -41,6 +41,7 @@ export function createDatabase(options: DatabaseOptions): Engine {
     operations,
     publicRoutes: [],
     jobs: databaseJobs({ store, clock, dispatch, operations, leases }),
+    namespacedTables: ['database_connections', 'database_roles', 'database_static_roles'],
     sealedColumns: ['database_connections', 'database_static_roles'].flatMap((table) => [
       { table, key: 'id', column: 'password' },
       { table, key: 'id', column: 'next_password' },

@@ -44,6 +44,7 @@ export function createPki({ store, sealer, clock, baseUrl, dispatch, outbound }:
     operations,
     publicRoutes: publication.publicRoutes,
     jobs: publication.jobs,
+    namespacedTables: ['pki_authorities', 'pki_roles', 'pki_certificates', 'pki_blocked_keys'],
     sealedColumns: [
       { table: 'pki_issuers', key: 'id', column: 'private_key' },
       { table: 'pki_ocsp_signers', key: 'id', column: 'private_key' },

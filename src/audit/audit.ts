@@ -46,6 +46,7 @@ export async function openAudit(options: AuditOptions): Promise<Audit> {
     publicRoutes: [],
     jobs: [checkpointJob(options, operations, file)],
     sealedColumns: [],
+    namespacedTables: [],
     close: async () => undefined,
     verifierKey: signer.verifier.text,
     checkContinuity: () => checkContinuity(deps),

@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Change, insert } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
@@ -6,6 +6,7 @@ import { AppError } from '#core/errors.ts';
 import { newId } from '#core/ids.ts';
 import { administrator } from '#policy/built-in.ts';
 import type { PrincipalRow } from '#storage/core-tables.ts';
+import { makeFolder } from '#storage/folder.ts';
 import type { Store } from '#storage/store.ts';
 import { newCredential, type NewCredential } from './credential-row.ts';
 
@@ -97,7 +98,7 @@ function bootstrapEvent(principal: PrincipalRow, now: number) {
 
 /** Writes beside, then renames: the file is whole or not there, and what stood under the name is replaced, not followed. */
 async function writeDurably(folder: string, file: string, text: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const fresh = `${file}.new`;
   await rm(fresh, { force: true });
   const handle = await open(fresh, 'wx', 0o600);

@@ -11,6 +11,8 @@ export interface Engine {
   readonly jobs: readonly Job[];
   /** Columns that hold sealed values, so that key rotation can re-wrap them. */
   readonly sealedColumns: readonly SealedColumn[];
+  /** Tables with rows that belong to a namespace: it is deleted only when they hold none of it. */
+  readonly namespacedTables: readonly string[];
   /** For `/metrics`. */
   readonly gauges?: readonly Gauge[] | undefined;
   close(): Promise<void>;

@@ -111,6 +111,7 @@ export function createLeaseService(options: LeaseServiceOptions): LeaseService {
         { name: purgeJob, schedule: '43 3 * * *', run: purge },
       ],
       sealedColumns: [],
+      namespacedTables: ['leases'],
       gauges: leaseGauges({ store, clock, breakers, tally, sweeper }),
       close: service.close,
     },

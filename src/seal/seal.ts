@@ -28,6 +28,7 @@ export function createSeal({ store, keyring, clock, columns, dispatch }: SealOpt
     publicRoutes: [],
     jobs: [rewrapJob(deps, operations, dispatch)],
     sealedColumns: [settingsColumn],
+    namespacedTables: [],
     close: async () => keyring.close(),
   };
 }

@@ -5,7 +5,7 @@ import { AppError } from '#core/errors.ts';
 
 export function storageFull(cause: unknown): AppError {
   return new AppError('storage_full', 'The store has no space left.', {
-    hint: 'Free space where the store lies; Chancery goes on by itself as soon as there is some.',
+    hint: 'Free space where the store lies. A running server then goes on by itself; one that could not start is started again.',
     retryAfter: 30,
     cause,
   });

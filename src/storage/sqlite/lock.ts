@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, openSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AppError } from '#core/errors.ts';
+import { makeFolder } from '#storage/folder.ts';
 import { isBusy } from '#storage/sqlite/errors.ts';
 
 /** Lets go of the lock. */
@@ -34,7 +35,7 @@ export function lockStore(file: string): Unlock {
 
 /** The one path of a store's file, whatever links lead to it: the lock stands beside it. Makes its folder (mode 0700). */
 export function storeFile(path: string): string {
-  mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(resolve(path)));
   return existsSync(path) ? realpathSync(path) : join(realpathSync(dirname(resolve(path))), basename(path));
 }
 
