@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { didYouMean } from '#core/suggest.ts';
 import { isLoopback } from '#http/origin.ts';
 import { defaultHttpSettings, type HttpSettings, type ListenAddress, type Rate } from '#http/settings.ts';
+import type { McpSettings } from '#mcp/settings.ts';
 import {
   clientSettings,
   type SettingName,
@@ -28,6 +29,7 @@ export interface Config {
   readonly outbound: { readonly allow: readonly string[] };
   /** Calls of one principal, over all transports. */
   readonly principalRate: Rate | null;
+  readonly mcp: McpSettings;
 }
 
 export type TlsSettings =
@@ -180,6 +182,21 @@ function assemble(settings: Settings, cwd: string): Config {
     log: { level: settings.CHANCERY_LOG_LEVEL },
     outbound: { allow: settings.CHANCERY_OUTBOUND_ALLOW },
     principalRate: settings.CHANCERY_RATE_PRINCIPAL.rate,
+    mcp: mcpOf(settings),
+  };
+}
+
+function mcpOf(settings: Settings): McpSettings {
+  return {
+    readOnly: settings.CHANCERY_MCP_READ_ONLY,
+    maskValues: settings.CHANCERY_MCP_MASK_VALUES,
+    allowedPaths: settings.CHANCERY_MCP_ALLOWED_PATHS,
+    deniedPaths: settings.CHANCERY_MCP_DENIED_PATHS,
+    namespace: settings.CHANCERY_MCP_NAMESPACE ?? null,
+    rate: settings.CHANCERY_MCP_RATE_LIMIT.rate,
+    reveal: settings.CHANCERY_MCP_REVEAL,
+    toolsets: settings.CHANCERY_MCP_TOOLSETS,
+    allowedOrigins: settings.CHANCERY_MCP_ALLOWED_ORIGINS,
   };
 }
 

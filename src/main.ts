@@ -36,6 +36,7 @@ import { type Config, ConfigError, loadConfig, storeUrl } from './config.ts';
 import { createIssuer } from './issuer.ts';
 import { startJobs } from './jobs.ts';
 import { jobScopes } from './job-scopes.ts';
+import { mountMcp } from './mcp-wiring.ts';
 import { migrations } from './migrations.ts';
 import { startNotices, tlsRoot } from './notices.ts';
 import { selfSignedTls } from './self-tls.ts';
@@ -88,10 +89,11 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const policies = createPolicyBook(store);
   const commit = store.commit.bind(store);
   const authorize = createAuthorize({ store, commit, policies, jobs: jobScopes });
+  const authenticate = createAuthenticate({ store });
   const dispatch = createDispatch({
     clock,
     commit,
-    authenticate: createAuthenticate({ store }),
+    authenticate,
     authorize: limitPrincipals(authorize, config.principalRate),
     idempotency: createIdempotencyLedger(store, clock),
     observe: metrics.observe,
@@ -142,6 +144,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     ...engines.flatMap((engine) => engine.operations),
   ];
   const http = listenTo(config, { operations, engines, dispatch, store, clock, log, metrics });
+  const mcp = mountMcp(config, { http, operations, dispatch, authenticate, clock, log, version });
   const url = await http.listen();
   const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
@@ -160,7 +163,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     operations,
     dispatch,
     reloadTls: http.reloadTls,
-    close: once(() => shutDown(http, jobs, engines, store)),
+    close: once(() => shutDown([mcp, http], jobs, engines, store)),
   };
 }
 
@@ -228,12 +231,12 @@ function tidyJob(store: Store, clock: Clock): Job {
 }
 
 async function shutDown(
-  http: HttpServer,
+  faces: readonly { close(): Promise<void> }[],
   jobs: { stop(): Promise<void> },
   engines: readonly Engine[],
   store: Store,
 ): Promise<void> {
-  await http.close();
+  await Promise.all(faces.map((face) => face.close()));
   await jobs.stop();
   for (const engine of engines) await engine.close();
   await store.close();

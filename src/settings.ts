@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseDuration } from '#core/duration.ts';
-import type { ListenAddress, Rate } from '#http/settings.ts';
+import type { ListenAddress } from '#http/settings.ts';
+import { mcpSettings } from './mcp-settings.ts';
+import { boolean, itemsOf, optionalSetting, rate, read, setting, type SettingTexts, text } from './setting-kinds.ts';
 
 /**
  * Every setting of the server: what it is, what it takes, what it is when nobody says. config.ts reads values against
@@ -72,6 +74,31 @@ export const settingsSchema = z.strictObject({
       'that certificates name. Public addresses are always allowed, all others never. Separated by commas.',
     example: '10.20.0.0/16',
     default: '',
+  }),
+  CHANCERY_ACME_HTTP_PORT: setting(count(1, 65_535), {
+    about: 'Port of other hosts on which http-01 challenges of ACME are validated. Anything but 80 is for tests.',
+    example: '5002',
+    default: '80',
+  }),
+  CHANCERY_ACME_TLS_PORT: setting(count(1, 65_535), {
+    about: 'Port of other hosts on which tls-alpn-01 challenges of ACME are validated. Anything but 443 is for tests.',
+    example: '5001',
+    default: '443',
+  }),
+  CHANCERY_ACME_RESOLVERS: setting(resolvers(), {
+    about:
+      'DNS resolvers, separated by commas, that ACME challenges and CAA records are looked up with. With several, every ' +
+      'challenge and CAA check must succeed with each of them. The port may be left out. None: the resolvers and the ' +
+      'hosts file of the system.',
+    example: '10.0.0.53, [fd00::53]:5353',
+    default: '',
+  }),
+  CHANCERY_ACME_TLS_ALPN_LISTEN: optionalSetting(address(), {
+    about:
+      'Address that answers tls-alpn-01 challenges for orders of the server itself at other authorities, and nothing else. ' +
+      'The authority connects to port 443 of the name.',
+    example: '0.0.0.0:443',
+    otherwise: 'none',
   }),
   CHANCERY_DATA: setting(path(), {
     about: 'Folder for everything that the server keeps in files. Made on first start, for its owner alone.',
@@ -166,21 +193,11 @@ export const settingsSchema = z.strictObject({
     example: '127.0.0.0/8, ::1, 10.1.0.0/16',
     default: '127.0.0.0/8, ::1',
   }),
+  ...mcpSettings,
 });
 
 export type SettingName = keyof typeof settingsSchema.shape;
 export type Settings = z.output<typeof settingsSchema>;
-
-/** What a reader of the configuration has to know of one setting. */
-export interface SettingTexts {
-  readonly about: string;
-  readonly example: string;
-  readonly default?: string;
-  /** What applies without it, where that is no value of its own. */
-  readonly otherwise?: string;
-  /** Its value is shown to nobody, and taken from the environment only. */
-  readonly secret?: true;
-}
 
 /** Settings that clients of the server read; in the server's environment they mean nothing, and are no mistake. */
 export const clientSettings: Readonly<Record<string, string>> = {
@@ -197,33 +214,8 @@ export function settingTexts(): readonly (SettingTexts & { readonly name: Settin
   }));
 }
 
-function setting<Schema extends z.ZodType<unknown, string>>(schema: Schema, texts: SettingTexts & { default: string }) {
-  return schema.prefault(texts.default as z.input<Schema>).meta({ ...texts });
-}
-
-function optionalSetting<Schema extends z.ZodType<unknown, string>>(schema: Schema, texts: SettingTexts) {
-  return schema.optional().meta({ ...texts });
-}
-
-function text(maxLength: number) {
-  return z.string().min(1, 'is empty').max(maxLength, `is longer than ${maxLength} characters`);
-}
-
 function path() {
   return text(4096).refine((value) => !value.includes('\0'), 'holds a NUL character');
-}
-
-/** Text that one function reads; what it does not understand is refused with its sentence. */
-function read<Value>(parse: (value: string) => Value | undefined, refusal: string) {
-  return z
-    .string()
-    .max(4096, 'is too long')
-    .transform((value, context): Value => {
-      const result = parse(value.trim());
-      if (result !== undefined) return result;
-      context.addIssue({ code: 'custom', message: refusal });
-      return z.NEVER;
-    });
 }
 
 function address() {
@@ -234,6 +226,23 @@ function address() {
     if (host === undefined || port > 65_535 || (match?.[1] !== undefined && isIP(host) !== 6)) return undefined;
     return { host, port };
   }, 'is not an address with a port, such as 127.0.0.1:8420 or [::1]:8420');
+}
+
+function resolvers() {
+  return read<readonly ListenAddress[]>((value) => {
+    const items = value === '' ? [] : value.split(',').map((item) => readResolver(item.trim()));
+    const known = items.filter((item) => item !== undefined);
+    return known.length === items.length && known.length <= 8 ? known : undefined;
+  }, 'is not a list of at most 8 resolvers, such as 10.0.0.53, [fd00::53]:5353');
+}
+
+function readResolver(item: string): ListenAddress | undefined {
+  if (isIP(item) !== 0) return { host: item, port: 53 };
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::(\d{1,5}))?$/.exec(item);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? 53);
+  const isReadable = host !== undefined && port > 0 && port <= 65_535 && (match?.[1] === undefined || isIP(host) === 6);
+  return isReadable ? { host, port } : undefined;
 }
 
 function origin() {
@@ -257,12 +266,6 @@ function storage() {
   }, 'is neither sqlite:<file> nor a postgres:// URL');
 }
 
-function boolean() {
-  return z
-    .enum(['true', 'false', '1', '0'], { error: 'is neither true nor false' })
-    .transform((value) => value === 'true' || value === '1');
-}
-
 function count(least: number, most: number) {
   return read(
     (value) => (/^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most ? Number(value) : undefined),
@@ -278,18 +281,9 @@ function seconds(least: number, most: number) {
   }, `is not a duration from ${least}s to ${most}s, such as 30s`);
 }
 
-function rate() {
-  return read<{ readonly rate: Rate | null }>((value) => {
-    if (value === 'off') return { rate: null };
-    const match = /^(\d{1,6}(?:\.\d{1,3})?):(\d{1,7})$/.exec(value);
-    const [perSecond, burst] = [Number(match?.[1]), Number(match?.[2])];
-    return perSecond > 0 && burst >= 1 ? { rate: { perSecond, burst } } : undefined;
-  }, 'is neither off nor <per second>:<burst>, such as 50:200');
-}
-
 function ranges() {
   return read((value) => {
-    const items = value === '' ? [] : value.split(',').map((item) => item.trim());
+    const items = itemsOf(value);
     return items.every(isRange) ? items : undefined;
   }, 'is not a list of addresses and CIDR ranges, such as 10.0.0.0/8, ::1');
 }

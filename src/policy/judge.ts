@@ -52,6 +52,8 @@ const ofTheCredential = new Set([
   'auth.list_tokens',
   'auth.revoke_token',
   'policy.test_policy',
+  // Gives only what the token could have asked for itself (src/claim/operations.ts).
+  'claim.redeem_claim',
 ]);
 
 const withoutLimits: Limits = Object.freeze({});
@@ -102,6 +104,11 @@ async function judgeByPolicies(
   return { outcome: 'denied', reason: 'rule', rule: decision.rule };
 }
 
+/** Whether what is left to a narrowed token includes an operation at all; on which resources is asked when it is called. */
+export function mayReach(narrowings: readonly Narrowing[], operation: string): boolean {
+  return ofTheCredential.has(operation) || narrowings.every((left) => compiledOf(left).operation(operation));
+}
+
 interface CompiledNarrowing {
   readonly operation: Glob;
   readonly resource: Glob;
@@ -111,12 +118,17 @@ interface CompiledNarrowing {
 const compiledNarrowings = new WeakMap<Narrowing, CompiledNarrowing>();
 
 function isWithin(narrowing: Narrowing, request: PolicyRequest): boolean {
+  const { operation, resource } = compiledOf(narrowing);
+  return operation(request.operation) && resource(request.resource);
+}
+
+function compiledOf(narrowing: Narrowing): CompiledNarrowing {
   let compiled = compiledNarrowings.get(narrowing);
   if (compiled === undefined) {
     compiled = compileNarrowing(narrowing);
     compiledNarrowings.set(narrowing, compiled);
   }
-  return compiled.operation(request.operation) && compiled.resource(request.resource);
+  return compiled;
 }
 
 /** Throws TypeError for a glob that could not have been written. */

@@ -1,0 +1,169 @@
+import {
+  BackendError,
+  type CallContext,
+  type DeliveryFacts,
+  type OfferedOperation,
+  type SecretDelivery,
+  secretFieldsOf,
+  type ToolBackend,
+} from './backend.ts';
+import { type FaultLog, toBackendError } from './failure.ts';
+import { maskSecrets } from './mask.ts';
+import { mapStrings, safeText } from './untrusted-text.ts';
+
+/**
+ * The one way from a tool, a resource or a prompt to an operation: guards, call, delivery of secrets, masking, escaping.
+ * What comes out may be shown to a model.
+ */
+export interface Caller {
+  /** Throws BackendError, with texts that are safe to show. */
+  call(operation: OfferedOperation, input: unknown, context: CallContext): Promise<Performed>;
+  readonly operations: readonly OfferedOperation[];
+  readonly readOnly: boolean;
+}
+
+export interface Performed {
+  /** Safe to show: without secret fields, masked, escaped, cut. */
+  readonly output: Readonly<Record<string, unknown>>;
+  readonly delivery: DeliveryFacts | undefined;
+  readonly replayed: boolean;
+}
+
+export interface CallerOptions {
+  readonly backend: ToolBackend;
+  readonly delivery: SecretDelivery;
+  /** Only operations that read. */
+  readonly readOnly: boolean;
+  /** Replace what looks like a secret. */
+  readonly mask: boolean;
+  /** Takes one call out of the session's allowance: 0, or the seconds until there is one. */
+  readonly takeTurn: () => number;
+  /** What the caller and the log call this request, when the backend has no name for it. */
+  readonly requestId: string;
+  readonly log: FaultLog;
+}
+
+export function createCaller(options: CallerOptions): Caller {
+  const { backend, readOnly } = options;
+  const clean = options.mask ? (text: string) => safeText(maskSecrets(text)) : safeText;
+  return {
+    operations: backend.operations,
+    readOnly,
+    async call(operation, input, context) {
+      try {
+        admit(options, operation);
+        const { output, replayed } = await untilAborted(backend.call(operation, input, context), context.signal);
+        return { ...(await shape(options, operation, output, clean)), replayed };
+      } catch (thrown) {
+        throw cleaned(toBackendError(thrown, operation.id, options.requestId, options.log), clean);
+      }
+    },
+  };
+}
+
+function admit({ readOnly, takeTurn }: CallerOptions, operation: OfferedOperation): void {
+  const seconds = takeTurn();
+  if (seconds > 0)
+    throw new BackendError('Too many calls in this session.', {
+      code: 'rate_limited',
+      retryAfter: seconds,
+      hint: `Try again in ${Math.ceil(seconds)} s.`,
+    });
+  if (readOnly && operation.effect !== 'read')
+    throw new BackendError(`${operation.id} changes something, and this server is read-only.`, {
+      code: 'denied',
+      hint: 'Tell the user; the operator of the MCP server decides what it may change.',
+    });
+}
+
+/** Waits no longer than the client does. What was begun goes on, is committed and is in the audit. */
+async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void =>
+    aborted.reject(
+      new BackendError('The call was cancelled; what was begun may have been done.', { code: 'cancelled' }),
+    );
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+type Shown = Omit<Performed, 'replayed'>;
+
+async function shape(
+  options: CallerOptions,
+  operation: OfferedOperation,
+  output: unknown,
+  clean: (text: string) => string,
+): Promise<Shown> {
+  const values = (typeof output === 'object' && output !== null ? output : {}) as Readonly<Record<string, unknown>>;
+  const held = secretFieldsOf(operation, values);
+  if (held.length === 0)
+    return bounded(operation, {
+      output: cleanFields(withoutFields(values, operation.sensitive), clean),
+      delivery: undefined,
+    });
+  try {
+    const { output: rest, delivery } = await options.delivery.deliver(operation, values);
+    if (delivery === undefined) return { output: revealed(rest, operation.sensitive, clean), delivery };
+    return { output: cleanFields(withoutFields(rest, operation.sensitive), clean), delivery };
+  } catch (thrown) {
+    options.log(options.requestId, operation.id, thrown);
+    return { output: cleanFields(withoutFields(values, operation.sensitive), clean), delivery: withheld(held) };
+  }
+}
+
+/** What was made exists, and the result says so; only its secrets are gone. */
+function withheld(fields: readonly string[]): DeliveryFacts {
+  return {
+    method: 'withheld',
+    fields,
+    next: 'The secrets could not be delivered and are gone. Revoke what was made, tell the user, and ask again.',
+  };
+}
+
+function withoutFields(values: Readonly<Record<string, unknown>>, fields: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([field]) => !fields.includes(field)));
+}
+
+function cleanFields(values: Record<string, unknown>, clean: (text: string) => string): Record<string, unknown> {
+  return mapStrings(values, clean) as Record<string, unknown>;
+}
+
+/** The operator wants the secrets shown (CHANCERY_MCP_REVEAL): they come as they are, or they would be of no use. */
+function revealed(
+  values: Readonly<Record<string, unknown>>,
+  secret: readonly string[],
+  clean: (text: string) => string,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).map(([field, value]) => [field, secret.includes(field) ? value : mapStrings(value, clean)]),
+  );
+}
+
+/** Bytes of a result, about 60,000 tokens; clients cut earlier, and say nothing of it. */
+const largestResult = 262_144;
+
+/** A page that is too large is refused with advice; the answer of a deed is told in any case. */
+function bounded(operation: OfferedOperation, shown: Shown): Shown {
+  if (operation.effect !== 'read' || JSON.stringify(shown.output).length <= largestResult) return shown;
+  throw new BackendError('The answer is larger than 256 KiB.', {
+    code: 'too_large',
+    hint: 'Ask for less: a smaller limit, or narrower filters.',
+  });
+}
+
+function cleaned(error: BackendError, clean: (text: string) => string): BackendError {
+  return new BackendError(clean(error.message), {
+    code: clean(error.code),
+    hint: error.hint === undefined ? undefined : clean(error.hint),
+    details: error.details.map(({ at, message }) => ({ at: clean(at), message: clean(message) })),
+    members: mapStrings(error.members, clean) as Record<string, unknown>,
+    retryAfter: error.retryAfter,
+    requestId: error.requestId,
+  });
+}

@@ -1,0 +1,234 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { toNodeHandler } from '@modelcontextprotocol/node';
+import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server';
+import type { Credentials, Dispatch } from '#core/dispatch.ts';
+import { AppError, toAppError } from '#core/errors.ts';
+import type { BoundOperation } from '#core/operation.ts';
+import type { Principal } from '#core/principal.ts';
+import type { SecretDelivery } from './backend.ts';
+import { createCaller } from './caller.ts';
+import { areaOf, offerOperations } from './catalogue.ts';
+import { createDispatchBackend } from './dispatch-backend.ts';
+import type { FaultLog } from './failure.ts';
+import { findOperation, runReadTool, runTool } from './meta-tools.ts';
+import { revealSecrets } from './reveal.ts';
+import { createServer, type ServerPart } from './server.ts';
+import { isAreaOpen, type McpSettings } from './settings.ts';
+import { createSurfaces, type SurfaceChoice } from './surface.ts';
+import { toolNameOf } from './catalogue.ts';
+
+/**
+ * Streamable HTTP. Who asks is known before the SDK sees the message: what it answers by itself (initialize, lists) is
+ * for authenticated callers as well. No sessions: every request stands alone.
+ */
+
+export interface EndpointRequest {
+  readonly raw: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Parsed JSON; undefined when there was no body. */
+  readonly body: unknown;
+  /** Undefined: `/mcp` itself. */
+  readonly toolset: string | undefined;
+  readonly readOnly: boolean;
+  readonly credentials: Credentials;
+  readonly sourceAddress: string;
+  readonly requestId: string;
+}
+
+export interface Endpoint {
+  /** Answers the request, or throws an AppError that is to be answered by HTTP status. */
+  handle(request: EndpointRequest): Promise<void>;
+  /** Scopes that a client may begin with. */
+  readonly scopes: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Who asks, from where: what a delivery of secrets is bound to. */
+export interface Asker {
+  readonly principal: Principal;
+  readonly credentials: Credentials;
+  readonly sourceAddress: string | null;
+  readonly requestId: string;
+}
+
+export interface EndpointOptions {
+  readonly settings: McpSettings;
+  readonly dispatch: Dispatch;
+  readonly operations: readonly BoundOperation[];
+  readonly version: string;
+  readonly now: () => number;
+  readonly authenticate: (credentials: Credentials, now: number) => Promise<Principal>;
+  /** Whether a token that was narrowed so could ever be allowed the operation. */
+  readonly mayReach: (principal: Principal, operation: string) => boolean;
+  readonly mayTouch: (resource: string) => boolean;
+  /** For secrets, when the operator does not want them in results. */
+  readonly deliveryFor: (asker: Asker) => SecretDelivery;
+  /** Seconds to wait, 0 for none; counts one more call of this session. */
+  readonly takeTurn: (principal: Principal) => number;
+  /** The same for requests of any kind. */
+  readonly takeRequest: (principal: Principal) => number;
+  readonly parts: readonly ServerPart[];
+  readonly log: FaultLog;
+  /** Instead of ours: the fixtures of the conformance suite. */
+  readonly makeServer?: ((asker: Asker) => McpServer) | undefined;
+}
+
+/** What travels through the SDK from here to the factory of servers. The token itself does not. */
+interface Passage {
+  readonly asker: Asker;
+  readonly choice: SurfaceChoice;
+}
+
+export function createEndpoint(options: EndpointOptions): Endpoint {
+  const { settings } = options;
+  const offered = offerOperations(options.operations).filter((operation) =>
+    isAreaOpen(settings.toolsets, areaOf(operation)),
+  );
+  const surfaces = createSurfaces(offered, settings.reveal);
+  const backendFor = createDispatchBackend(options);
+  const serverFor = ({ asker, choice }: Passage): McpServer => {
+    if (options.makeServer) return options.makeServer(asker);
+    const { principal, requestId } = asker;
+    const operations =
+      principal.narrowings.length === 0 ? offered : offered.filter(({ id }) => options.mayReach(principal, id));
+    const caller = createCaller({
+      backend: backendFor({ ...asker, operations }),
+      delivery: settings.reveal ? revealSecrets : options.deliveryFor(asker),
+      readOnly: choice.readOnly,
+      mask: settings.maskValues,
+      takeTurn: () => options.takeTurn(principal),
+      requestId,
+      log: options.log,
+    });
+    const surface = surfaces.of(choice, operations);
+    return createServer({ caller, surface, version: options.version, reveal: settings.reveal, parts: options.parts });
+  };
+  const handler = createMcpHandler((context) => serverFor(context.authInfo?.extra?.['passage'] as Passage), {
+    onerror: () => undefined,
+    maxSubscriptions: 128,
+  });
+  const answer = toNodeHandler(handler, { onerror: (error) => options.log('mcp', 'http', error) });
+
+  return {
+    scopes: offered.filter(({ effect, sensitive }) => effect === 'read' && sensitive.length === 0).map(({ id }) => id),
+    close: () => handler.close(),
+    async handle(request) {
+      const choice = chooseSurface(settings, surfaces.areas, request);
+      const asker = await identify(options, request);
+      refuseFlood(options, asker.principal);
+      refuseBatches(request.body);
+      await stepUp(options, asker, request.body, offered);
+      const auth = { token: '', clientId: asker.principal.name, scopes: [], extra: { passage: { asker, choice } } };
+      await answer(Object.assign(request.raw, { auth }) as never, request.response as never, request.body);
+    },
+  };
+}
+
+function chooseSurface(
+  { toolsets, readOnly }: McpSettings,
+  areas: readonly string[],
+  asked: EndpointRequest,
+): SurfaceChoice {
+  const only = readOnly || asked.readOnly;
+  if (asked.toolset === undefined) return { toolsets, readOnly: only };
+  if (asked.toolset === 'all' || asked.toolset === 'default' || areas.includes(asked.toolset))
+    return { toolsets: [asked.toolset], readOnly: only };
+  throw new AppError('not_found', 'There is no toolset of this name here.', {
+    hint: `There are ${['default', 'all', ...areas].join(', ')}.`,
+  });
+}
+
+/** Throws `unauthenticated`, and `denied` for another namespace than the operator serves; both are in the audit. */
+async function identify(options: EndpointOptions, request: EndpointRequest): Promise<Asker> {
+  const { credentials, requestId } = request;
+  const sourceAddress = request.sourceAddress === '' ? null : request.sourceAddress;
+  let principal: Principal;
+  try {
+    principal = await options.authenticate(credentials, options.now());
+  } catch (thrown) {
+    await record(options, 'auth.whoami', {}, { credentials, sourceAddress, requestId }, thrown);
+    throw toAppError(thrown);
+  }
+  const asker = { principal, credentials, sourceAddress, requestId };
+  const { namespace } = options.settings;
+  if (namespace === null || principal.namespace === namespace) return asker;
+  const refusal = new AppError('denied', 'This MCP server serves another namespace than that of the token.', {
+    hint: 'Use a token of the namespace that CHANCERY_MCP_NAMESPACE names.',
+  });
+  await record(options, 'auth.whoami', {}, asker, refusal);
+  throw refusal;
+}
+
+/** Puts a refusal of this face into the audit, by the one door: dispatch is given an operation that refuses. */
+async function record(
+  { dispatch, operations }: EndpointOptions,
+  id: string,
+  input: unknown,
+  { credentials, sourceAddress, requestId }: Omit<Asker, 'principal'>,
+  refusal: unknown,
+): Promise<void> {
+  const operation = operations.find((candidate) => candidate.id === id);
+  if (operation === undefined) return;
+  const refuse = () => Promise.reject(toAppError(refusal));
+  const refused = { ...operation, owner: refuse, intend: undefined, run: refuse };
+  await dispatch({ operation: refused, input, credentials, transport: 'mcp', sourceAddress, requestId }).catch(
+    () => undefined,
+  );
+}
+
+function refuseFlood({ takeRequest }: EndpointOptions, principal: Principal): void {
+  const seconds = takeRequest(principal);
+  if (seconds > 0)
+    throw new AppError('rate_limited', `Too many MCP requests by ${principal.name}.`, {
+      hint: `Try again in ${Math.ceil(seconds)} s.`,
+      retryAfter: seconds,
+    });
+}
+
+/** JSON-RPC batches are gone since 2025-06-18, and would be a way to make many calls look like one. */
+function refuseBatches(body: unknown): void {
+  if (!Array.isArray(body)) return;
+  throw new AppError('invalid_request', 'Batches of JSON-RPC messages are not accepted.', {
+    hint: 'Send one message per request.',
+  });
+}
+
+interface Message {
+  readonly method?: unknown;
+  readonly params?: { readonly name?: unknown; readonly arguments?: { readonly operation?: unknown } };
+}
+
+/** Thrown for a token that was narrowed too far: 403 with the scope that would do (RFC 6750 §3.1). */
+export const scopeMember = 'scope';
+
+async function stepUp(
+  options: EndpointOptions,
+  asker: Asker,
+  body: unknown,
+  offered: ReturnType<typeof offerOperations>,
+): Promise<void> {
+  const { principal } = asker;
+  if (principal.narrowings.length === 0) return;
+  const id = operationAsked(body as Message, offered);
+  if (id === undefined || options.mayReach(principal, id)) return;
+  const refusal = new AppError('denied', `This token was narrowed, and ${id} is not among what was left to it.`, {
+    hint: `Ask for a token that includes ${id}.`,
+    members: { [scopeMember]: id },
+  });
+  await record(options, id, (body as Message).params?.arguments, asker, refusal);
+  throw refusal;
+}
+
+function operationAsked(message: Message | undefined, offered: ReturnType<typeof offerOperations>): string | undefined {
+  const name = message?.params?.name;
+  if (message?.method !== 'tools/call' || typeof name !== 'string') return undefined;
+  if (name !== runTool.name && name !== runReadTool.name)
+    return offered.find((operation) => toolNameOf(operation) === name)?.id;
+  const word = message.params?.arguments?.operation;
+  try {
+    return typeof word === 'string' ? findOperation(offered, word).id : undefined;
+  } catch {
+    // No operation of this name: the tool says so.
+    return undefined;
+  }
+}

@@ -1,0 +1,224 @@
+import { BackendError, deliverySchema, type ObjectSchema, type OfferedOperation } from './backend.ts';
+import { toolNameOf } from './catalogue.ts';
+import { resultSchema, type Tool } from './tool.ts';
+
+/** Four tools by which everything that is not on the list is found, understood and run. */
+
+const operationField = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 100,
+  description: 'Id of an operation, such as pki.create_role',
+};
+const inputField = {
+  type: 'object',
+  description: 'Its input, as describe_operation shows it',
+  additionalProperties: true,
+};
+
+function strictObject(properties: Record<string, object>, required: readonly string[]): ObjectSchema {
+  return { type: 'object', properties, required, additionalProperties: false };
+}
+
+const text = { type: 'string' };
+const summaries = {
+  type: 'array',
+  items: strictObject({ operation: text, title: text, summary: text, effect: text, tool: text }, [
+    'operation',
+    'title',
+    'summary',
+    'effect',
+  ]),
+};
+
+export const searchTool: Tool = {
+  name: 'search_operations',
+  title: 'Search all operations',
+  description:
+    'Finds operations by words: certificates, authorities, roles, ACME, databases, leases, principals, tokens, policies, approvals, audit. Everything the server can do is found here, also what has no tool on this list.',
+  inputSchema: strictObject(
+    {
+      query: { type: 'string', minLength: 1, maxLength: 200, description: 'Words, such as "rotate authority"' },
+      limit: { type: 'integer', minimum: 1, maximum: 50, default: 10 },
+    },
+    ['query'],
+  ),
+  outputSchema: strictObject({ operations: summaries, total: { type: 'integer' } }, ['operations', 'total']),
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+};
+
+export const describeTool: Tool = {
+  name: 'describe_operation',
+  title: 'Describe an operation',
+  description:
+    'Shows the input and output schema of one operation, and what it does to the world. Use it before run_operation.',
+  inputSchema: strictObject({ operation: operationField }, ['operation']),
+  outputSchema: strictObject(
+    {
+      operation: text,
+      title: text,
+      summary: text,
+      effect: text,
+      idempotent: { type: 'boolean' },
+      open_world: { type: 'boolean' },
+      secret_fields: { type: 'array', items: text },
+      input_schema: { type: 'object' },
+      output_schema: { type: 'object' },
+    },
+    [
+      'operation',
+      'title',
+      'summary',
+      'effect',
+      'idempotent',
+      'open_world',
+      'secret_fields',
+      'input_schema',
+      'output_schema',
+    ],
+  ),
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+};
+
+const runResult = strictObject(
+  { operation: text, output: { type: 'object' }, replayed: { type: 'boolean' }, delivery: { ...deliverySchema } },
+  ['operation', 'output', 'replayed'],
+);
+
+/** Annotated as the worst that it can do. */
+export const runTool: Tool = {
+  name: 'run_operation',
+  title: 'Run any operation',
+  description:
+    'Runs any operation by id, also destructive ones. Goes through the same checks as the tools on this list. With approval_id it repeats a call that somebody approved; with idempotency_key a repeat does nothing twice.',
+  inputSchema: strictObject(
+    {
+      operation: operationField,
+      input: inputField,
+      approval_id: { type: 'string', pattern: '^[!-~]{1,255}$', description: 'From the error approval_required' },
+      idempotency_key: {
+        type: 'string',
+        pattern: '^[!-~]{1,255}$',
+        description: 'Any text, new for each new intention',
+      },
+    },
+    ['operation'],
+  ),
+  outputSchema: runResult,
+  annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
+};
+
+export const runReadTool: Tool = {
+  name: 'run_read_operation',
+  title: 'Run a reading operation',
+  description: 'Runs an operation that changes nothing, by id. Others are refused here.',
+  inputSchema: strictObject({ operation: operationField, input: inputField }, ['operation']),
+  outputSchema: runResult,
+  annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: true },
+};
+
+export const metaTools = [searchTool, describeTool, runReadTool, runTool] as const;
+
+/** Checks arguments by the little that the schemas above use. Throws BackendError naming the first fault. */
+export function checkArguments({ inputSchema }: Tool, args: Readonly<Record<string, unknown>>): void {
+  const unknown = Object.keys(args).find((field) => !Object.hasOwn(inputSchema.properties, field));
+  if (unknown !== undefined) throw invalid(`/${unknown.slice(0, 64)}`, 'there is no field of this name');
+  for (const [field, schema] of Object.entries(inputSchema.properties)) {
+    const value = args[field];
+    if (value === undefined) {
+      if (inputSchema.required?.includes(field)) throw invalid(`/${field}`, 'is missing');
+      continue;
+    }
+    const fault = faultOf(value, schema as FieldSchema);
+    if (fault !== undefined) throw invalid(`/${field}`, fault);
+  }
+}
+
+interface FieldSchema {
+  readonly type: 'string' | 'integer' | 'object';
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly pattern?: string;
+}
+
+function faultOf(value: unknown, schema: FieldSchema): string | undefined {
+  switch (schema.type) {
+    case 'string':
+      if (typeof value !== 'string') return 'expected a string';
+      if (value.length < (schema.minLength ?? 0)) return 'is empty';
+      if (value.length > (schema.maxLength ?? 255)) return `has more than ${schema.maxLength ?? 255} characters`;
+      return schema.pattern === undefined || /^[!-~]{1,255}$/.test(value)
+        ? undefined
+        : 'must be 1 to 255 printable ASCII characters without spaces';
+    case 'integer':
+      return Number.isInteger(value) && Number(value) >= (schema.minimum ?? 0) && Number(value) <= (schema.maximum ?? 0)
+        ? undefined
+        : `must be a whole number from ${schema.minimum ?? 0} to ${schema.maximum ?? 0}`;
+    case 'object':
+      return typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'expected an object';
+  }
+}
+
+function invalid(at: string, message: string): BackendError {
+  return new BackendError(`${at}: ${message}.`, { code: 'invalid_request', details: [{ at, message }] });
+}
+
+/** By its id or by the name of its tool. Throws BackendError with the nearest ids. */
+export function findOperation(operations: readonly OfferedOperation[], word: string): OfferedOperation {
+  const found = operations.find((operation) => operation.id === word || toolNameOf(operation) === word);
+  if (found) return found;
+  const near = searchOperations(operations, word, 3).found.map(({ id }) => id);
+  throw new BackendError('There is no operation of this id that this token could call.', {
+    code: 'not_found',
+    hint: near.length === 0 ? 'search_operations finds operations by words.' : `The nearest: ${near.join(', ')}.`,
+  });
+}
+
+export interface SearchResult {
+  readonly found: readonly OfferedOperation[];
+  readonly total: number;
+}
+
+/** Operations that have most of the words, best first; equals in the order of the list. */
+export function searchOperations(operations: readonly OfferedOperation[], query: string, limit: number): SearchResult {
+  const asked = wordsOf(query).slice(0, 20);
+  const scored = operations
+    .map((operation) => ({ operation, score: scoreOf(operation, asked) }))
+    .filter(({ score }) => score > 0)
+    .sort((a, b) => b.score - a.score);
+  return { found: scored.slice(0, limit).map(({ operation }) => operation), total: scored.length };
+}
+
+function scoreOf({ id, title, summary }: OfferedOperation, asked: readonly string[]): number {
+  const [inId, inTitle, inSummary] = [wordsOf(id), wordsOf(title), wordsOf(summary)];
+  const has = (words: readonly string[], word: string) => words.some((candidate) => candidate.startsWith(word));
+  return asked.reduce(
+    (score, word) => score + (has(inId, word) ? 4 : 0) + (has(inTitle, word) ? 2 : 0) + (has(inSummary, word) ? 1 : 0),
+    0,
+  );
+}
+
+/** Lower case, without the s of the plural. */
+function wordsOf(text: string): string[] {
+  return text
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter((word) => word !== '')
+    .map((word) => (word.length > 3 ? word.replace(/(?:ies|y|e?s)$/, '') : word));
+}
+
+export function describeOperation(operation: OfferedOperation, reveal: boolean): Record<string, unknown> {
+  return {
+    operation: operation.id,
+    title: operation.title,
+    summary: operation.summary,
+    effect: operation.effect,
+    idempotent: operation.idempotent,
+    open_world: operation.openWorld,
+    secret_fields: [...operation.sensitive],
+    input_schema: operation.input,
+    output_schema: reveal || operation.sensitive.length === 0 ? operation.output : resultSchema(operation, reveal),
+  };
+}

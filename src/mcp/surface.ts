@@ -1,0 +1,82 @@
+import type { OfferedOperation } from './backend.ts';
+import { areaOf, toolNameOf } from './catalogue.ts';
+import { describeTool, runReadTool, runTool, searchTool } from './meta-tools.ts';
+import { toTool, type Tool } from './tool.ts';
+
+/** Which tools a client sees. A list never changes while it is used: it depends on the address and on the token alone. */
+
+export interface SurfaceChoice {
+  /** `default`, `all`, or areas (`pki`). */
+  readonly toolsets: readonly string[];
+  readonly readOnly: boolean;
+}
+
+/** What agents do every day, in the order in which they do it. The rest is behind search, describe and run. */
+export const everyday: readonly string[] = [
+  'pki.list_roles',
+  'pki.plan_certificate',
+  'pki.issue_certificate',
+  'pki.get_certificate',
+  'pki.list_certificates',
+  'pki.list_expiring',
+  'pki.revoke_certificate',
+  'pki.validate_certificate',
+  'pki.list_authorities',
+  'database.list_roles',
+  'database.issue_credentials',
+  'database.query',
+  'lease.list_leases',
+  'lease.renew_lease',
+  'lease.revoke_lease',
+  'policy.test_policy',
+];
+
+export interface Surface {
+  /** In the order of the list. */
+  readonly tools: readonly Tool[];
+  /** Name → what stands behind it; undefined behind the tools that are no operation. */
+  readonly entries: ReadonlyMap<string, OfferedOperation | undefined>;
+}
+
+/** Makes surfaces and remembers their parts, so that a request makes no schema. */
+export function createSurfaces(all: readonly OfferedOperation[], reveal: boolean) {
+  const tools = new Map(all.map((operation) => [operation.id, toTool(operation, reveal)]));
+  return {
+    areas: [...new Set(all.map(areaOf))],
+    /** `operations`: those that the caller could ever be allowed. */
+    of: (choice: SurfaceChoice, operations: readonly OfferedOperation[]): Surface => {
+      const listed = chosen(choice, operations);
+      const meta = choice.readOnly
+        ? [searchTool, describeTool, runReadTool]
+        : [searchTool, describeTool, runReadTool, runTool];
+      const [first, ...rest] = listed.map((operation) => tools.get(operation.id) as Tool);
+      return {
+        tools: [...(first ? [first] : []), ...meta, ...rest],
+        entries: new Map<string, OfferedOperation | undefined>([
+          ...meta.map(({ name }) => [name, undefined] as const),
+          ...listed.map((operation) => [toolNameOf(operation), operation] as const),
+        ]),
+      };
+    },
+  };
+}
+
+export type Surfaces = ReturnType<typeof createSurfaces>;
+
+const always = 'auth.whoami';
+
+function chosen({ toolsets, readOnly }: SurfaceChoice, operations: readonly OfferedOperation[]): OfferedOperation[] {
+  const byId = new Map(operations.map((operation) => [operation.id, operation]));
+  const ids = new Set([always]);
+  for (const toolset of toolsets) {
+    const members =
+      toolset === 'default'
+        ? everyday
+        : operations.filter((operation) => toolset === 'all' || areaOf(operation) === toolset).map(({ id }) => id);
+    for (const id of members) ids.add(id);
+  }
+  return [...ids].flatMap((id) => {
+    const operation = byId.get(id);
+    return operation === undefined || (readOnly && operation.effect !== 'read') ? [] : [operation];
+  });
+}

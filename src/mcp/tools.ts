@@ -1,0 +1,143 @@
+import { type CallToolResult, type McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotocol/server';
+import type { ServerContext } from '@modelcontextprotocol/server';
+import { BackendError, type CallContext, type OfferedOperation } from './backend.ts';
+import type { Caller, Performed } from './caller.ts';
+import { failureResult, nextStep, viewFailure } from './failure.ts';
+import {
+  checkArguments,
+  describeOperation,
+  describeTool,
+  findOperation,
+  runReadTool,
+  runTool,
+  searchOperations,
+  searchTool,
+} from './meta-tools.ts';
+import { toolNameOf } from './catalogue.ts';
+import { reportProgress } from './progress.ts';
+import type { Surface } from './surface.ts';
+
+export interface ToolsOptions {
+  readonly caller: Caller;
+  readonly surface: Surface;
+  readonly reveal: boolean;
+}
+
+type Arguments = Readonly<Record<string, unknown>>;
+type Structured = Record<string, unknown>;
+
+/** `tools/list` and `tools/call`, straight on the protocol: the SDK's own would make the schemas anew per request. */
+export function registerTools({ server }: McpServer, options: ToolsOptions): void {
+  server.registerCapabilities({ tools: {} });
+  server.setRequestHandler('tools/list', () => ({ tools: [...options.surface.tools] as never }));
+  server.setRequestHandler('tools/call', async ({ params }, context) => {
+    if (!options.surface.entries.has(params.name))
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no tool of this name here.');
+    return callTool(options, params.name, params.arguments ?? {}, context);
+  });
+}
+
+async function callTool(
+  options: ToolsOptions,
+  name: string,
+  args: Arguments,
+  context: ServerContext,
+): Promise<CallToolResult> {
+  const progress = reportProgress(context);
+  try {
+    return result(await run(options, name, args, { ...fromMeta(context), progress: progress.report }));
+  } catch (thrown) {
+    if (!(thrown instanceof BackendError)) throw thrown;
+    const operation = options.surface.entries.get(name)?.id ?? wordOf(args['operation']);
+    return failureResult(viewFailure(thrown, nextStep(thrown.code, operation)));
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Structured, and the same as text for clients that know only that. */
+function result(structured: Structured): CallToolResult {
+  return { content: [{ type: 'text', text: JSON.stringify(structured) }], structuredContent: structured };
+}
+
+async function run(options: ToolsOptions, name: string, args: Arguments, context: CallContext): Promise<Structured> {
+  const { caller, reveal, surface } = options;
+  const operation = surface.entries.get(name);
+  if (operation) return merged(await caller.call(operation, args, context));
+  switch (name) {
+    case searchTool.name:
+      checkArguments(searchTool, args);
+      return search(options, String(args['query']), Number(args['limit'] ?? 10));
+    case describeTool.name:
+      checkArguments(describeTool, args);
+      return describeOperation(findOperation(caller.operations, String(args['operation'])), reveal);
+    case runReadTool.name:
+      checkArguments(runReadTool, args);
+      return runById(caller, args, context, true);
+    default:
+      checkArguments(runTool, args);
+      return runById(caller, args, withKeys(args, context), false);
+  }
+}
+
+function search({ caller, surface }: ToolsOptions, query: string, limit: number): Structured {
+  const allowed = caller.operations.filter(({ effect }) => !caller.readOnly || effect === 'read');
+  const { found, total } = searchOperations(allowed, query, limit);
+  const operations = found.map((operation) => {
+    const tool = toolNameOf(operation);
+    const { id, title, summary, effect } = operation;
+    return { operation: id, title, summary, effect, ...(surface.entries.has(tool) ? { tool } : {}) };
+  });
+  return { operations, total };
+}
+
+async function runById(caller: Caller, args: Arguments, context: CallContext, reads: boolean): Promise<Structured> {
+  const operation = findOperation(caller.operations, String(args['operation']));
+  if (reads) refuseWrites(operation);
+  const { output, delivery, replayed } = await caller.call(operation, args['input'] ?? {}, context);
+  return { operation: operation.id, output, replayed, ...(delivery === undefined ? {} : { delivery }) };
+}
+
+function refuseWrites({ id, effect }: OfferedOperation): void {
+  if (effect === 'read') return;
+  throw new BackendError(`${id} changes something; run_read_operation runs only what reads.`, {
+    code: 'denied',
+    hint: 'Use the tool of that operation, or run_operation.',
+  });
+}
+
+function merged({ output, delivery }: Performed): Structured {
+  return delivery === undefined ? { ...output } : { ...output, delivery };
+}
+
+function withKeys(args: Arguments, context: CallContext): CallContext {
+  const approvalId = args['approval_id'];
+  const idempotencyKey = args['idempotency_key'];
+  return {
+    ...context,
+    ...(typeof approvalId === 'string' ? { approvalId } : {}),
+    ...(typeof idempotencyKey === 'string' ? { idempotencyKey } : {}),
+  };
+}
+
+/** Programs name the approval and the key in `_meta`, so that no tool spends schema on them; models use run_operation. */
+export const metaKeys = { approval: 'chancery/approval_id', idempotency: 'chancery/idempotency_key' } as const;
+
+const printable = /^[!-~]{1,255}$/;
+
+function fromMeta({ mcpReq }: ServerContext): CallContext {
+  const meta = (mcpReq._meta ?? {}) as Arguments;
+  const [approvalId, idempotencyKey] = [meta[metaKeys.approval], meta[metaKeys.idempotency]].map((value) => {
+    if (value === undefined) return undefined;
+    if (typeof value === 'string' && printable.test(value)) return value;
+    throw new ProtocolError(
+      ProtocolErrorCode.InvalidParams,
+      `${metaKeys.approval} and ${metaKeys.idempotency} take 1 to 255 printable ASCII characters without spaces.`,
+    );
+  });
+  return { signal: mcpReq.signal, approvalId, idempotencyKey };
+}
+
+function wordOf(value: unknown): string | undefined {
+  return typeof value === 'string' && /^[a-z_.]{1,100}$/.test(value) ? value : undefined;
+}
