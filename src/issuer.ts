@@ -3,10 +3,19 @@ import type { Clock } from '#core/clock.ts';
 import { toRfc3339 } from '#core/clock.ts';
 import type { Dispatch } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
-import type { CertificateChoice, CertificateOrder, IssuedCertificate, Issuer } from '#core/issuer.ts';
+import type { CertificateChoice, CertificateOrder, CertificatePlan, IssuedCertificate, Issuer } from '#core/issuer.ts';
 import type { BoundOperation } from '#core/operation.ts';
 import { createSystemCaller } from '#core/system-call.ts';
+import { decodeOnePem } from '#pki/x509/pem.ts';
 import type { Jobs } from '#policy/judge.ts';
+import type { Store } from '#storage/store.ts';
+import {
+  alternateChains,
+  certificateStatus,
+  readCertificateFacts,
+  readRequestFacts,
+  roleExists,
+} from './issuer-reading.ts';
 
 /** The issuer that other engines see: the operations of the PKI, called through dispatch under names of their own. */
 export interface IssuerOptions {
@@ -14,6 +23,7 @@ export interface IssuerOptions {
   /** Of the PKI. */
   readonly operations: readonly BoundOperation[];
   readonly clock: Clock;
+  readonly store: Pick<Store, 'first' | 'all'>;
   /** The engine for which certificates are issued; its jobs are `<engine>.issue_certificates` and `….revoke_certificates`. */
   readonly engine: string;
 }
@@ -33,7 +43,11 @@ interface Planned {
   readonly allowed: boolean;
   readonly refusals: readonly { readonly message: string; readonly rule: string; readonly at: string }[];
   readonly advice: string;
-  readonly certificate: { readonly subject: string; readonly names: readonly string[] } | null;
+  readonly certificate: {
+    readonly subject: string;
+    readonly names: readonly string[];
+    readonly not_after: string;
+  } | null;
 }
 
 interface Issued {
@@ -44,7 +58,7 @@ interface Issued {
   readonly not_after: string;
 }
 
-export function createIssuer({ dispatch, operations, clock, engine }: IssuerOptions): Issuer {
+export function createIssuer({ dispatch, operations, clock, store, engine }: IssuerOptions): Issuer {
   const caller = (act: string, namespace: string) =>
     createSystemCaller({ dispatch, operations, clock, namespace, job: `${engine}.${act}_certificates` });
   const plan = (order: CertificateOrder) =>
@@ -52,15 +66,24 @@ export function createIssuer({ dispatch, operations, clock, engine }: IssuerOpti
   return {
     async issue(order) {
       // Where the key comes with a request of somebody else, so may names.
-      if (order.csr !== undefined) refuseOthers(order, await plan(order));
-      const issued = await caller('issue', order.namespace)<Issued>('pki.issue_certificate', requestOf(order));
-      return toCertificate(issued);
+      if (order.orderId !== undefined) refuseOtherNames(order);
+      else if (order.csr !== undefined) refuseOthers(order, await plan(order));
+      const call = caller('issue', order.namespace);
+      return toCertificate(await call<Issued>('pki.issue_certificate', requestOf(order), order.orderId));
     },
     async check(order) {
       const planned = await plan(order);
       if (!planned.allowed) throw refusal(order.role, planned);
       refuseOthers(order, planned);
     },
+    async plan(order) {
+      return viewPlan(order, await plan(order));
+    },
+    hasRole: (namespace, role) => roleExists(store, namespace, role),
+    statusOf: (namespace, serialNumber) => certificateStatus(store, namespace, serialNumber),
+    alternateChains: (namespace, chain) => alternateChains(store, namespace, chain),
+    readRequest: readRequestFacts,
+    readCertificate: readCertificateFacts,
     async revoke(namespace, which, reason) {
       const call = caller('revoke', namespace);
       try {
@@ -102,11 +125,41 @@ function refuseOthers(order: CertificateOrder, { certificate }: Planned): void {
   const [, commonName] = /(?:^|, )common_name=(.*)$/s.exec(certificate.subject) ?? [];
   const found = [...certificate.names.map((name) => name.slice(name.indexOf(':') + 1)), commonName];
   const other = found.find((name) => name !== undefined && !ordered.has(name.toLowerCase()));
-  if (other === undefined) return;
-  throw new AppError('refused', 'The CSR asks for a name that is not part of this order.', {
-    details: [{ at: '/csr', message: `${JSON.stringify(other.slice(0, 100))} is not ordered` }],
+  if (other !== undefined) throw notOrdered(other);
+}
+
+function notOrdered(name: string): AppError {
+  return new AppError('refused', 'The CSR asks for a name that is not part of this order.', {
+    details: [{ at: '/csr', message: `${JSON.stringify(name.slice(0, 100))} is not ordered` }],
     hint: 'Make it with an empty subject and without alternative names: openssl req -new -key KEY -subj /',
   });
+}
+
+/** As `refuseOthers`, without a plan: an order that is asked for again may be one that the role refuses by now. */
+function refuseOtherNames(order: CertificateOrder): void {
+  if (order.csr === undefined) return;
+  const { dnsNames, ipAddresses, otherNames, commonNames } = readRequestFacts(
+    decodeOnePem(order.csr, 'CERTIFICATE REQUEST', 65_536, true),
+  );
+  const ordered = new Set(
+    [order.commonName, ...(order.dnsNames ?? []), ...(order.ipAddresses ?? [])].map((name) => name?.toLowerCase()),
+  );
+  const other = [...dnsNames, ...ipAddresses, ...commonNames].find((name) => !ordered.has(name.toLowerCase()));
+  if (other !== undefined || otherNames > 0) throw notOrdered(other ?? 'a name of another kind');
+}
+
+/** The name that a refusal is about is told by a pointer into the request. */
+function viewPlan(order: CertificateOrder, planned: Planned): CertificatePlan {
+  const nameAt = (at: string): string | undefined => {
+    const [, field, index] = /^\/(dns_names|ip_addresses)\/(\d+)$/.exec(at) ?? [];
+    const names = field === 'dns_names' ? order.dnsNames : field === 'ip_addresses' ? order.ipAddresses : undefined;
+    return names?.[Number(index)];
+  };
+  return {
+    refusals: planned.refusals.map(({ rule, at, message }) => ({ rule, name: nameAt(at), message })),
+    advice: planned.advice,
+    notAfter: planned.certificate === null ? undefined : Date.parse(planned.certificate.not_after),
+  };
 }
 
 function refusal(role: string, { refusals, advice }: Planned): AppError {

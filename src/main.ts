@@ -103,7 +103,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch, outbound });
   const lease = createLeaseService({ store, clock, dispatch, log });
   const recheck = createRecheck({ store, policies, jobs: jobScopes });
-  const issuer = createIssuer({ dispatch, operations: pki.operations, clock, engine: 'database' });
+  const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });
   const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
   const columns = [pki, database].flatMap((engine) => engine.sealedColumns);
   const seal = createSeal({ store, keyring, clock, columns, dispatch });

@@ -1,4 +1,5 @@
 import type { Gauge } from './gauge.ts';
+import type { AppError } from './errors.ts';
 import type { BoundOperation } from './operation.ts';
 
 /** What an engine (or an area of the house) gives to main.ts: everything it can do, in parts that others drive. */
@@ -35,7 +36,7 @@ export interface SealedColumn {
 
 /** A route that speaks a protocol of its own. `path` is Fastify's: `/pki/:authority/ocsp`, `/pki/:authority/ocsp/*`. */
 export interface PublicRoute {
-  readonly method: 'GET' | 'POST' | 'HEAD';
+  readonly method: 'GET' | 'POST' | 'HEAD' | 'OPTIONS';
   readonly path: string;
   readonly summary: string;
   /** Bytes. Default 64 KiB. */
@@ -43,7 +44,11 @@ export interface PublicRoute {
   /** Media types that are accepted; others get 415. Absent: no body. */
   readonly consumes?: readonly string[];
   readonly handle: (request: PublicRequest) => Promise<PublicReply> | PublicReply;
+  /** How the protocol tells an error that was thrown, by the route or before it was asked. Default: our own problem document. */
+  readonly refuse?: (error: AppError, request: RefusedRequest) => Promise<PublicReply> | PublicReply;
 }
+
+export type RefusedRequest = Pick<PublicRequest, 'params' | 'url' | 'requestId'>;
 
 export interface PublicRequest {
   readonly params: Readonly<Record<string, string>>;

@@ -13,6 +13,21 @@ export interface Issuer {
   check(order: CertificateOrder): Promise<void>;
   /** Revokes what is valid of these; how many that were. Idempotent. */
   revoke(namespace: string, which: CertificateChoice, reason: RevocationReason): Promise<number>;
+  /** Every rule that refuses an order, and how long a certificate would live that none refuses. Nothing is issued. */
+  plan(order: CertificateOrder): Promise<CertificatePlan>;
+  /** Whether there is a role of this name. Leaves no trace in the audit. */
+  hasRole(namespace: string, role: string): Promise<boolean>;
+  /** What became of a certificate; undefined: there is none. Leaves no trace in the audit. */
+  statusOf(namespace: string, serialNumber: string): Promise<CertificateStatus | undefined>;
+  /**
+   * Other chains under which a certificate of a role may be presented, from cross-certificates: each PEM, nearest first,
+   * without the certificate itself. Leaves no trace in the audit.
+   */
+  alternateChains(namespace: string, chain: readonly string[]): Promise<readonly (readonly string[])[]>;
+  /** Reads PKCS#10 in DER and verifies its signature. Throws `invalid_request`, or `refused` for a weak key. */
+  readRequest(der: Uint8Array): CertificateRequestFacts;
+  /** Reads a certificate in DER. Throws `invalid_request` for what is none. */
+  readCertificate(der: Uint8Array): CertificateFacts;
   /** What relying parties must trust: the certificates of the authority of a role, PEM, the root last. */
   chainOf(namespace: string, role: string): Promise<readonly string[]>;
 }
@@ -34,6 +49,57 @@ export interface CertificateOrder {
   readonly csr?: string | undefined;
   /** For what and for whom, for the audit and the inventory; at most 200 characters. */
   readonly purpose: string;
+  /**
+   * Names the order: the same order, asked for again within a day, gets the certificate that it got before. Without it
+   * each call issues.
+   */
+  readonly orderId?: string | undefined;
+}
+
+export interface CertificatePlan {
+  /** Empty: it would be issued. */
+  readonly refusals: readonly OrderRefusal[];
+  /** One sentence. */
+  readonly advice: string;
+  /** Milliseconds; undefined when it is refused. */
+  readonly notAfter: number | undefined;
+}
+
+export interface OrderRefusal {
+  /** The rule of the role or authority: `allow_subdomains`, `key_types`, `max_per_hour`. */
+  readonly rule: string;
+  /** Which part of the order: the name that it is about, where it is about one. */
+  readonly name: string | undefined;
+  readonly message: string;
+}
+
+export type CertificateStatus = 'valid' | 'held' | 'revoked';
+
+export interface CertificateRequestFacts {
+  /** As they stand in the subjectAltName. */
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+  /** How many alternative names of other kinds it asks for. */
+  readonly otherNames: number;
+  readonly commonNames: readonly string[];
+  /** Names of the extensions beside subjectAltName that it asks for: `basicConstraints`, or dotted. */
+  readonly otherExtensions: readonly string[];
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Uint8Array;
+}
+
+export interface CertificateFacts {
+  /** Lower-case hex. */
+  readonly serialNumber: string;
+  /** Content octets of the INTEGER. */
+  readonly serialOctets: Uint8Array;
+  /** keyIdentifier of the authority key identifier; undefined when there is none. */
+  readonly authorityKeyId: Uint8Array | undefined;
+  /** Milliseconds. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Uint8Array;
 }
 
 export interface IssuedCertificate {

@@ -15,11 +15,11 @@ export interface SystemCallerOptions {
 }
 
 /** Calls operations by id, as a background job: through dispatch like everybody, as its own principal. */
-export type SystemCaller = <Output>(id: string, input: object) => Promise<Output>;
+export type SystemCaller = <Output>(id: string, input: object, idempotencyKey?: string) => Promise<Output>;
 
 export function createSystemCaller(options: SystemCallerOptions): SystemCaller {
   const { dispatch, operations, clock, job, namespace = 'root' } = options;
-  return async <Output>(id: string, input: object) => {
+  return async <Output>(id: string, input: object, idempotencyKey?: string) => {
     const operation = operations.find((candidate) => candidate.id === id);
     if (!operation) throw new Error(`the job ${job} calls ${id}, which does not exist`);
     const reply = await dispatch({
@@ -29,6 +29,7 @@ export function createSystemCaller(options: SystemCallerOptions): SystemCaller {
       transport: 'system',
       sourceAddress: null,
       requestId: newId('req', clock.now()),
+      idempotencyKey,
     });
     return reply.output as Output;
   };

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { PublicRoute } from '#core/engine.ts';
+import type { PublicReply, PublicRoute } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import type { Gates } from './gates.ts';
 import { finish, type Metrics } from './metrics.ts';
+import { describeError, knownError } from './problem.ts';
 import { boundReading, sendError } from './reply.ts';
 import { sourceAddressOf } from './request.ts';
 
@@ -36,6 +37,7 @@ export function registerPublicRoutes(
         url: route.path,
         bodyLimit: route.bodyLimit ?? defaultBodyLimit,
         handler: publicHandler(route, deps),
+        ...(route.refuse ? { errorHandler: earlyRefusal(route, deps) } : {}),
       });
     }
   });
@@ -52,10 +54,50 @@ function publicHandler(route: PublicRoute, deps: PublicRouteDeps): Handler {
     try {
       status = await answer(route, deps, request, reply);
     } catch (thrown) {
-      status = sendError(reply, thrown, deps.log, route.path);
+      status = await refuse(route, deps, request, reply, thrown);
     }
     finish(meter, started, status);
   };
+}
+
+/** For what is refused before the handler is asked: a body that is too large, or ends early. */
+function earlyRefusal(route: PublicRoute, deps: PublicRouteDeps) {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void =>
+    void refuse(route, deps, request, reply, thrown);
+}
+
+/** Answers with an error, in the words of the route's own protocol where it has some. Returns the status. */
+async function refuse(
+  route: PublicRoute,
+  deps: PublicRouteDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  thrown: unknown,
+): Promise<number> {
+  if (!route.refuse) return sendError(reply, thrown, deps.log, route.path);
+  const error = knownError(thrown, route.bodyLimit ?? defaultBodyLimit);
+  if (error.status >= 500)
+    deps.log.error(
+      { request_id: request.id, operation: route.path, error: describeError(error.cause ?? error) },
+      'request failed',
+    );
+  try {
+    const params = (request.params ?? {}) as Readonly<Record<string, string>>;
+    return send(reply, await route.refuse(error, { params, url: request.raw.url ?? '', requestId: request.id }));
+  } catch (again) {
+    return sendError(reply, again, deps.log, route.path);
+  }
+}
+
+function send(reply: FastifyReply, result: PublicReply): number {
+  boundReading(reply.raw, result.body.length);
+  reply
+    .code(result.status)
+    .header('x-request-id', reply.request.id)
+    .header('x-content-type-options', 'nosniff')
+    .headers(result.headers)
+    .send(result.body);
+  return result.status;
 }
 
 async function answer(
@@ -74,14 +116,7 @@ async function answer(
     sourceAddress,
     requestId: request.id,
   });
-  boundReading(reply.raw, result.body.length);
-  reply
-    .code(result.status)
-    .header('x-request-id', request.id)
-    .header('x-content-type-options', 'nosniff')
-    .headers(result.headers)
-    .send(result.body);
-  return result.status;
+  return send(reply, result);
 }
 
 /** The bytes of the body, once its media type is one that the route takes. */
