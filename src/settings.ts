@@ -188,6 +188,13 @@ export const settingsSchema = z.strictObject({
     example: '200:1000',
     default: 'off',
   }),
+  CHANCERY_CLAIM_TTL: setting(seconds(10, 86_400), {
+    about:
+      'How long secrets wait to be claimed that MCP may not show (`chancery claim`). After it they are deleted, and what they ' +
+      'open ends by itself or must be revoked.',
+    example: '1m',
+    default: '5m',
+  }),
   CHANCERY_RATE_EXEMPT: setting(ranges(), {
     about: 'Addresses and CIDR ranges that CHANCERY_RATE_OPEN does not count, separated by commas.',
     example: '127.0.0.0/8, ::1, 10.1.0.0/16',
