@@ -6,10 +6,10 @@ import { bind } from '#core/operation.ts';
 import type { Leases } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
-import type { DatabaseDeps } from './deps.ts';
+import type { DatabaseDeps, Recheck } from './deps.ts';
 import { createDirectory } from './directory.ts';
 import { databaseJobs } from './jobs.ts';
-import { createLeaseEngine, type Recheck } from './lease-engine.ts';
+import { createLeaseEngine } from './lease-engine.ts';
 import { databaseOperations } from './operations/all.ts';
 import { createPools } from './pools.ts';
 import { mysql } from './targets/mysql.ts';
@@ -31,7 +31,7 @@ export function createDatabase(options: DatabaseOptions): Engine {
   const kinds = { postgresql, mysql };
   const directory = createDirectory({ store });
   const pools = createPools({ store, sealer, kinds });
-  const deps: DatabaseDeps = { store, sealer, clock, kinds, directory, pools, leases, issuer };
+  const deps: DatabaseDeps = { store, sealer, clock, kinds, directory, pools, leases, issuer, recheck };
   const operations = bind(databaseOperations, deps);
   leases.attach(createLeaseEngine(deps, recheck));
   // A drain makes leases due in the commit that marks the role or connection.

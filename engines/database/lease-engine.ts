@@ -1,8 +1,8 @@
 import { AppError } from '#core/errors.ts';
-import type { Grant, Limits } from '#core/grant.ts';
+import type { Grant } from '#core/grant.ts';
 import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
 import type { LeaseRow } from '#lease/tables.ts';
-import type { DatabaseDeps } from './deps.ts';
+import type { DatabaseDeps, Recheck } from './deps.ts';
 import type { Connection } from './directory.ts';
 import { revokeCertificates } from './login.ts';
 import { readRevocation } from './mint.ts';
@@ -10,12 +10,6 @@ import type { Target, UserName } from './target.ts';
 import { assertActive } from './life.ts';
 import { explained, toRevocationError } from './target-failure.ts';
 import { decideTerms, refusalError } from './terms.ts';
-
-/** Asks the policies whether the principal of a grant may still mint; gives the limits that they set. */
-export type Recheck = (
-  grant: Grant,
-  also: { readonly operation: string; readonly resource: string; readonly ttl?: number | undefined },
-) => Promise<Limits>;
 
 type Parts = Pick<DatabaseDeps, 'directory' | 'pools' | 'issuer' | 'clock'>;
 

@@ -8,6 +8,7 @@ import { pageByName } from '#storage/page-by-name.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, parseRole, readConnectionRow, readRoleRow, roleResource } from '#database/directory.ts';
+import { requireEntitled } from '#database/entitlement.ts';
 import { assertActive, endLife } from '#database/life.ts';
 import { checkLogin } from '#database/login.ts';
 import { planProbe, type ProbePlan, runProbe } from '#database/probe.ts';
@@ -45,6 +46,7 @@ export const createRole = defineOperation({
   resource,
   async intend(grant, input, deps: DatabaseDeps) {
     const role = layRole({}, input);
+    await requireEntitled(deps, grant, role);
     if (await deps.directory.role(grant.namespace, role.name)) throw taken(role.name);
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
@@ -144,6 +146,7 @@ export const updateRole = defineOperation({
     const stored = await readRoleRow(deps.store, grant.namespace, input.name);
     assertActive(`role ${input.name}`, stored.row);
     const role = layRole(stored.role, input);
+    await requireEntitled(deps, grant, role);
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
     checkRole(role, deps.kinds[connection.definition.engine]);

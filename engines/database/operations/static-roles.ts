@@ -10,6 +10,7 @@ import { pageByName } from '#storage/page-by-name.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { type Connection, readConnectionRow } from '#database/directory.ts';
+import { requireConnection } from '#database/entitlement.ts';
 import { overlongNames } from '#database/fields.ts';
 import { assertActive } from '#database/life.ts';
 import { generatePassword } from '#database/password.ts';
@@ -98,6 +99,7 @@ export const createStaticRole = defineOperation({
   openWorld: true,
   resource: staticRoleResource,
   async intend(grant, role, deps: DatabaseDeps) {
+    await requireConnection(deps, grant, role.connection);
     const connection = await readConnectionRow(deps.store, grant.namespace, role.connection);
     assertActive(`connection ${role.connection}`, connection.row);
     refuseForeignUser(role, connection);
