@@ -15,6 +15,10 @@ process.exitCode = await runCli({
   stderr: process.stderr,
   version,
   localCommands: {
+    mcp: {
+      summary: 'Serve MCP on stdin and stdout, for an agent on this machine',
+      run: async (context) => (await import('./mcp-command.ts')).runMcpCommand(context),
+    },
     run: {
       summary: 'Run a command with a database user that lives as long as it runs',
       run: async (context) => (await import('#cli/with-credentials.ts')).runWithCredentials(context),

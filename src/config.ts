@@ -4,6 +4,7 @@ import { didYouMean } from '#core/suggest.ts';
 import { isLoopback } from '#http/origin.ts';
 import { defaultHttpSettings, type HttpSettings, type ListenAddress, type Rate } from '#http/settings.ts';
 import type { McpSettings } from '#mcp/settings.ts';
+import { mcpOf } from './mcp-settings.ts';
 import {
   clientSettings,
   type SettingName,
@@ -183,20 +184,6 @@ function assemble(settings: Settings, cwd: string): Config {
     outbound: { allow: settings.CHANCERY_OUTBOUND_ALLOW },
     principalRate: settings.CHANCERY_RATE_PRINCIPAL.rate,
     mcp: mcpOf(settings),
-  };
-}
-
-function mcpOf(settings: Settings): McpSettings {
-  return {
-    readOnly: settings.CHANCERY_MCP_READ_ONLY,
-    maskValues: settings.CHANCERY_MCP_MASK_VALUES,
-    allowedPaths: settings.CHANCERY_MCP_ALLOWED_PATHS,
-    deniedPaths: settings.CHANCERY_MCP_DENIED_PATHS,
-    namespace: settings.CHANCERY_MCP_NAMESPACE ?? null,
-    rate: settings.CHANCERY_MCP_RATE_LIMIT.rate,
-    reveal: settings.CHANCERY_MCP_REVEAL,
-    toolsets: settings.CHANCERY_MCP_TOOLSETS,
-    allowedOrigins: settings.CHANCERY_MCP_ALLOWED_ORIGINS,
   };
 }
 

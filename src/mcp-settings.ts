@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { name } from '#core/ids.ts';
+import type { McpSettings } from '#mcp/settings.ts';
 import { globFault } from '#policy/glob.ts';
 import { boolean, itemsOf, optionalSetting, rate, read, setting, text } from './setting-kinds.ts';
 
@@ -83,4 +85,20 @@ function origins() {
 
 function namespace() {
   return text(63).refine((value) => name.safeParse(value).success, 'is not the name of a namespace');
+}
+
+export const mcpSettingsSchema = z.object(mcpSettings);
+
+export function mcpOf(settings: z.output<typeof mcpSettingsSchema>): McpSettings {
+  return {
+    readOnly: settings.CHANCERY_MCP_READ_ONLY,
+    maskValues: settings.CHANCERY_MCP_MASK_VALUES,
+    allowedPaths: settings.CHANCERY_MCP_ALLOWED_PATHS,
+    deniedPaths: settings.CHANCERY_MCP_DENIED_PATHS,
+    namespace: settings.CHANCERY_MCP_NAMESPACE ?? null,
+    rate: settings.CHANCERY_MCP_RATE_LIMIT.rate,
+    reveal: settings.CHANCERY_MCP_REVEAL,
+    toolsets: settings.CHANCERY_MCP_TOOLSETS,
+    allowedOrigins: settings.CHANCERY_MCP_ALLOWED_ORIGINS,
+  };
 }

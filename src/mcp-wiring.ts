@@ -6,13 +6,13 @@ import type { Principal } from '#core/principal.ts';
 import { registerMcp } from '#http/mcp-routes.ts';
 import { createRateLimiter } from '#http/rate-limit.ts';
 import type { HttpServer } from '#http/server.ts';
+import { describeFault } from '#mcp/fault.ts';
 import { createEndpoint, type EndpointOptions } from '#mcp/http-endpoint.ts';
-import { withholdSecrets } from '#mcp/reveal.ts';
-import type { ServerPart } from '#mcp/server.ts';
+import { revealSecrets, withholdSecrets } from '#mcp/reveal.ts';
 import type { McpSettings } from '#mcp/settings.ts';
-import { compileGlob } from '#policy/glob.ts';
 import { mayReach } from '#policy/judge.ts';
-import { type Config, ConfigError } from './config.ts';
+import type { Config } from './config.ts';
+import { pathGuard, refuseUnknownToolsets, serverParts } from './mcp-guards.ts';
 
 /** MCP over HTTP, put together: what it offers comes from the operations, what it may do from the settings. */
 
@@ -25,9 +25,6 @@ export interface McpParts {
   readonly log: Logger;
   readonly version: string;
 }
-
-/** Beside tools: resources, prompts, skills. */
-export const serverParts: readonly ServerPart[] = [];
 
 /** Puts `/mcp` on the main listener. Call it before that listens. */
 export function mountMcp(
@@ -46,10 +43,11 @@ export function mountMcp(
     authenticate,
     mayReach: (principal, operation) => mayReach(principal.narrowings, operation),
     mayTouch: pathGuard(config.mcp),
-    deliveryFor: () => withholdSecrets,
+    delivery: config.mcp.reveal ? revealSecrets : withholdSecrets,
     ...turns(config.mcp),
     parts: serverParts,
-    log: (id, operation, err) => log.error({ request_id: id, operation, err }, 'MCP call failed'),
+    log: (id, operation, error) =>
+      log.error({ request_id: id, operation, fault: describeFault(error) }, 'MCP call failed'),
     ...fixtures,
   });
   registerMcp(http.app, endpoint, {
@@ -61,16 +59,6 @@ export function mountMcp(
     allowedOrigins: config.mcp.allowedOrigins,
   });
   return endpoint;
-}
-
-/** Whether a resource in its normal form may be touched: denied wins, and where some are allowed, others are not. */
-export function pathGuard({ allowedPaths, deniedPaths }: McpSettings): (resource: string) => boolean {
-  const [allowed, denied] = [allowedPaths, deniedPaths].map((globs) =>
-    globs.map((glob) => compileGlob('resource', glob)),
-  ) as [((resource: string) => boolean)[], ((resource: string) => boolean)[]];
-  return (resource) =>
-    !denied.some((matches) => matches(resource)) &&
-    (allowed.length === 0 || allowed.some((matches) => matches(resource)));
 }
 
 /** A principal with many tokens has this many times the allowance of one: a new token is no way to be counted anew. */
@@ -87,11 +75,4 @@ function turns({ rate }: McpSettings): Pick<EndpointOptions, 'takeTurn' | 'takeR
     takeTurn: ({ credentialId }: Principal) => sessions.take(credentialId),
     takeRequest: ({ id }: Principal) => principals.take(id),
   };
-}
-
-export function refuseUnknownToolsets({ toolsets }: McpSettings, operations: readonly { readonly id: string }[]): void {
-  const known = new Set(['default', 'all', ...operations.map(({ id }) => id.slice(0, id.indexOf('.')))]);
-  const unknown = toolsets.filter((toolset) => !known.has(toolset));
-  if (unknown.length > 0)
-    throw new ConfigError([`CHANCERY_MCP_TOOLSETS names ${unknown.join(', ')}; there are ${[...known].join(', ')}.`]);
 }

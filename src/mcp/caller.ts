@@ -38,8 +38,8 @@ export interface CallerOptions {
   readonly mask: boolean;
   /** Takes one call out of the session's allowance: 0, or the seconds until there is one. */
   readonly takeTurn: () => number;
-  /** What the caller and the log call this request, when the backend has no name for it. */
-  readonly requestId: string;
+  /** What the caller and the log call a call, when the backend has no name for it. */
+  readonly newRequestId: () => string;
   readonly log: FaultLog;
 }
 
@@ -55,7 +55,7 @@ export function createCaller(options: CallerOptions): Caller {
         const { output, replayed } = await untilAborted(backend.call(operation, input, context), context.signal);
         return { ...(await shape(options, operation, output, clean)), replayed };
       } catch (thrown) {
-        throw cleaned(toBackendError(thrown, operation.id, options.requestId, options.log), clean);
+        throw cleaned(toBackendError(thrown, operation.id, options.newRequestId(), options.log), clean);
       }
     },
   };
@@ -112,7 +112,7 @@ async function shape(
     if (delivery === undefined) return { output: revealed(rest, operation.sensitive, clean), delivery };
     return { output: cleanFields(withoutFields(rest, operation.sensitive), clean), delivery };
   } catch (thrown) {
-    options.log(options.requestId, operation.id, thrown);
+    options.log(options.newRequestId(), operation.id, thrown);
     return { output: cleanFields(withoutFields(values, operation.sensitive), clean), delivery: withheld(held) };
   }
 }

@@ -11,7 +11,6 @@ import { areaOf, offerOperations } from './catalogue.ts';
 import { createDispatchBackend } from './dispatch-backend.ts';
 import type { FaultLog } from './failure.ts';
 import { findOperation, runReadTool, runTool } from './meta-tools.ts';
-import { revealSecrets } from './reveal.ts';
 import { createServer, type ServerPart } from './server.ts';
 import { isAreaOpen, type McpSettings } from './settings.ts';
 import { createSurfaces, type SurfaceChoice } from './surface.ts';
@@ -61,8 +60,8 @@ export interface EndpointOptions {
   /** Whether a token that was narrowed so could ever be allowed the operation. */
   readonly mayReach: (principal: Principal, operation: string) => boolean;
   readonly mayTouch: (resource: string) => boolean;
-  /** For secrets, when the operator does not want them in results. */
-  readonly deliveryFor: (asker: Asker) => SecretDelivery;
+  /** Where secrets go. */
+  readonly delivery: SecretDelivery;
   /** Seconds to wait, 0 for none; counts one more call of this session. */
   readonly takeTurn: (principal: Principal) => number;
   /** The same for requests of any kind. */
@@ -93,11 +92,11 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
       principal.narrowings.length === 0 ? offered : offered.filter(({ id }) => options.mayReach(principal, id));
     const caller = createCaller({
       backend: backendFor({ ...asker, operations }),
-      delivery: settings.reveal ? revealSecrets : options.deliveryFor(asker),
+      delivery: options.delivery,
       readOnly: choice.readOnly,
       mask: settings.maskValues,
       takeTurn: () => options.takeTurn(principal),
-      requestId,
+      newRequestId: () => requestId,
       log: options.log,
     });
     const surface = surfaces.of(choice, operations);
@@ -119,7 +118,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
       refuseBatches(request.body);
       await stepUp(options, asker, request.body, offered);
       const auth = { token: '', clientId: asker.principal.name, scopes: [], extra: { passage: { asker, choice } } };
-      await answer(Object.assign(request.raw, { auth }) as never, request.response as never, request.body);
+      await answer(Object.assign(request.raw, { auth }) as never, request.response, request.body);
     },
   };
 }

@@ -20,10 +20,10 @@ function strictObject(properties: Record<string, object>, required: readonly str
   return { type: 'object', properties, required, additionalProperties: false };
 }
 
-const text = { type: 'string' };
+const aText = { type: 'string' };
 const summaries = {
   type: 'array',
-  items: strictObject({ operation: text, title: text, summary: text, effect: text, tool: text }, [
+  items: strictObject({ operation: aText, title: aText, summary: aText, effect: aText, tool: aText }, [
     'operation',
     'title',
     'summary',
@@ -55,13 +55,13 @@ export const describeTool: Tool = {
   inputSchema: strictObject({ operation: operationField }, ['operation']),
   outputSchema: strictObject(
     {
-      operation: text,
-      title: text,
-      summary: text,
-      effect: text,
+      operation: aText,
+      title: aText,
+      summary: aText,
+      effect: aText,
       idempotent: { type: 'boolean' },
       open_world: { type: 'boolean' },
-      secret_fields: { type: 'array', items: text },
+      secret_fields: { type: 'array', items: aText },
       input_schema: { type: 'object' },
       output_schema: { type: 'object' },
     },
@@ -81,7 +81,7 @@ export const describeTool: Tool = {
 };
 
 const runResult = strictObject(
-  { operation: text, output: { type: 'object' }, replayed: { type: 'boolean' }, delivery: { ...deliverySchema } },
+  { operation: aText, output: { type: 'object' }, replayed: { type: 'boolean' }, delivery: { ...deliverySchema } },
   ['operation', 'output', 'replayed'],
 );
 

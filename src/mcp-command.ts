@@ -1,0 +1,205 @@
+import { parseArgs } from 'node:util';
+import { serveStdio } from '@modelcontextprotocol/server/stdio';
+import { readConnection } from '#cli/connection.ts';
+import { showFailure } from '#cli/explain.ts';
+import { exitCodes, usageFailure } from '#cli/failure.ts';
+import type { LocalContext } from '#cli/main.ts';
+import { createScreen } from '#cli/screen.ts';
+import { AppError } from '#core/errors.ts';
+import { parseInput } from '#core/parse.ts';
+import type { Narrowing } from '#core/principal.ts';
+import { createRateLimiter } from '#http/rate-limit.ts';
+import { BackendError, type OfferedOperation, type SecretDelivery, type ToolBackend } from '#mcp/backend.ts';
+import { createCaller } from '#mcp/caller.ts';
+import { areaOf, offerOperations } from '#mcp/catalogue.ts';
+import { pathRefusal } from '#mcp/dispatch-backend.ts';
+import { describeFault, newFaultId } from '#mcp/fault.ts';
+import { revealSecrets, withholdSecrets } from '#mcp/reveal.ts';
+import { createServer } from '#mcp/server.ts';
+import { isAreaOpen, type McpSettings } from '#mcp/settings.ts';
+import { createSurfaces } from '#mcp/surface.ts';
+import { mayReach } from '#policy/judge.ts';
+import { ConfigError } from './config.ts';
+import { createRestBackend } from './mcp-rest-backend.ts';
+import { pathGuard, readMcpSettings, refuseUnknownToolsets, serverParts } from './mcp-guards.ts';
+
+/** `chancery mcp`: an MCP server on stdin and stdout, for clients that start it. It is a client of the REST API. */
+
+const usage = `usage: chancery mcp [flags]
+
+Speaks MCP on stdin and stdout. An MCP client starts it, with CHANCERY_URL and CHANCERY_TOKEN in its environment.
+
+  --read-only        only operations that read
+  --toolsets LIST    default, all, or areas: pki,lease
+  --help             this text
+
+In the environment, with the meaning that they have for the server: CHANCERY_MCP_READ_ONLY, CHANCERY_MCP_TOOLSETS,
+CHANCERY_MCP_MASK_VALUES, CHANCERY_MCP_ALLOWED_PATHS, CHANCERY_MCP_DENIED_PATHS, CHANCERY_MCP_NAMESPACE,
+CHANCERY_MCP_RATE_LIMIT and CHANCERY_MCP_REVEAL. What the server forbids stays forbidden.
+
+example:
+  CHANCERY_URL=https://ca.example.com CHANCERY_TOKEN=… chancery mcp --read-only
+`;
+
+/** Milliseconds. Long work (a bulk revocation) is waited for; the client cancels when it has enough. */
+const callTimeout = 600_000;
+/** Milliseconds that the first question to the server may take before tools are listed without its answer. */
+const greetingTimeout = 5000;
+
+/** Serves until stdin ends; resolves to the exit code. */
+export async function runMcpCommand(context: LocalContext): Promise<number> {
+  const screen = createScreen(context.stdout, context.stderr, context.env, context.clock);
+  try {
+    const settings = readFlags(context);
+    if (settings === undefined) {
+      await screen.out.write(usage);
+      return exitCodes.ok;
+    }
+    await serve(context, settings);
+    return exitCodes.ok;
+  } catch (thrown) {
+    const failure = thrown instanceof ConfigError ? usageFailure(thrown.findings.join(' ')) : thrown;
+    return showFailure(screen, failure, false, false);
+  }
+}
+
+/** Undefined: help is asked for. */
+function readFlags({ argv, env, operations }: LocalContext): McpSettings | undefined {
+  const { values } = parse(argv);
+  if (values.help === true) return undefined;
+  const settings = readMcpSettings({
+    ...env,
+    ...(values['read-only'] === true ? { CHANCERY_MCP_READ_ONLY: 'true' } : {}),
+    ...(values.toolsets === undefined ? {} : { CHANCERY_MCP_TOOLSETS: values.toolsets }),
+  });
+  refuseUnknownToolsets(settings, operations);
+  return settings;
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: { 'read-only': { type: 'boolean' }, toolsets: { type: 'string' }, help: { type: 'boolean' } },
+    });
+  } catch (thrown) {
+    throw usageFailure(thrown instanceof Error ? thrown.message : 'the flags cannot be read', {
+      hint: 'chancery mcp --help',
+    });
+  }
+}
+
+async function serve(context: LocalContext, settings: McpSettings): Promise<void> {
+  const { env, version, operations } = context;
+  const connection = readConnection(env, callTimeout);
+  const all = offerOperations(operations).filter((operation) => isAreaOpen(settings.toolsets, areaOf(operation)));
+  const say = (line: string): void => void process.stderr.write(`chancery mcp: ${line}\n`);
+  const ask = whoAmI(all, { ...context, connection: { ...connection, timeoutMs: greetingTimeout } });
+  const narrowings = await ask().then(
+    (self) => self.narrowings,
+    () => {
+      say('the server did not say what this token may do, so all tools are listed');
+      return [];
+    },
+  );
+  const offered = all.filter(({ id }) => mayReach(narrowings, id));
+  const guard = combine(namespaceGuard(settings, ask), await resourceGuard(settings));
+  const backend = createRestBackend({ operations, offered, connection, version, guard });
+  const surfaces = createSurfaces(all, settings.reveal);
+  const surface = surfaces.of(settings, offered);
+  const caller = createCaller({
+    backend,
+    delivery: deliveryFor(settings),
+    readOnly: settings.readOnly,
+    mask: settings.maskValues,
+    takeTurn: sessionTurns(settings),
+    newRequestId: newFaultId,
+    log: (id, operation, error) => say(`${operation} failed (${id}): ${describeFault(error)}`),
+  });
+  const ended = Promise.withResolvers<void>();
+  serveStdio(() => createServer({ caller, surface, version, reveal: settings.reveal, parts: serverParts }), {
+    onerror: () => undefined,
+  });
+  context.stdin.once('end', () => ended.resolve());
+  context.stdin.once('close', () => ended.resolve());
+  await ended.promise;
+}
+
+function deliveryFor({ reveal }: McpSettings): SecretDelivery {
+  return reveal ? revealSecrets : withholdSecrets;
+}
+
+function sessionTurns({ rate }: McpSettings): () => number {
+  if (rate === null) return () => 0;
+  const limiter = createRateLimiter(rate);
+  return () => limiter.take('session');
+}
+
+interface Self {
+  readonly namespace: string;
+  readonly narrowings: readonly Narrowing[];
+}
+
+function whoAmI(
+  all: readonly OfferedOperation[],
+  {
+    operations,
+    version,
+    connection,
+  }: Pick<LocalContext, 'operations' | 'version'> & { connection: ReturnType<typeof readConnection> },
+): () => Promise<Self> {
+  const backend: ToolBackend = createRestBackend({
+    operations,
+    offered: all,
+    connection,
+    version,
+    guard: async () => undefined,
+  });
+  const whoami = { id: 'auth.whoami' } as OfferedOperation;
+  return async () => {
+    const { output } = await backend.call(whoami, {}, { signal: AbortSignal.timeout(connection.timeoutMs) });
+    return output as Self;
+  };
+}
+
+type Guard = (operation: OfferedOperation, input: unknown) => Promise<void>;
+
+function combine(...guards: readonly Guard[]): Guard {
+  return async (operation, input) => {
+    for (const guard of guards) await guard(operation, input);
+  };
+}
+
+/** A principal never changes its namespace, so one answer is enough; without one nothing is called. */
+function namespaceGuard({ namespace }: McpSettings, ask: () => Promise<Self>): Guard {
+  let served: string | undefined;
+  return async () => {
+    if (namespace === null) return;
+    served ??= (await ask()).namespace;
+    if (served !== namespace)
+      throw new BackendError('This MCP server serves another namespace than that of the token.', {
+        code: 'denied',
+        hint: 'Use a token of the namespace that CHANCERY_MCP_NAMESPACE names.',
+      });
+  };
+}
+
+/** Judged on the resource as the server makes it, from the definitions themselves; they are loaded only when asked for. */
+async function resourceGuard(settings: McpSettings): Promise<Guard> {
+  if (settings.allowedPaths.length === 0 && settings.deniedPaths.length === 0) return async () => undefined;
+  const { allOperations } = await import('./operations.ts');
+  const definitions = new Map(allOperations.map((operation) => [operation.id, operation]));
+  const mayTouch = pathGuard(settings);
+  return async ({ id }, input) => {
+    const definition = definitions.get(id);
+    if (definition === undefined) throw new Error(`${id} has no definition`);
+    try {
+      const resource = (definition.resource as (parsed: unknown) => string)(parseInput(definition, input));
+      if (!mayTouch(resource)) throw pathRefusal(resource);
+    } catch (thrown) {
+      if (!(thrown instanceof AppError)) throw thrown;
+      const { code, message, hint, details } = thrown;
+      throw new BackendError(message, { code, hint, details, cause: thrown });
+    }
+  };
+}
