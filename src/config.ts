@@ -28,6 +28,8 @@ export interface Config {
   readonly log: { readonly level: Settings['CHANCERY_LOG_LEVEL'] };
   /** Addresses beside the public ones that others may have the server connect to. */
   readonly outbound: { readonly allow: readonly string[] };
+  /** Milliseconds in which secrets that were kept for their principal must be claimed. */
+  readonly claimTtl: number;
   /** Calls of one principal, over all transports. */
   readonly principalRate: Rate | null;
   readonly mcp: McpSettings;
@@ -182,6 +184,7 @@ function assemble(settings: Settings, cwd: string): Config {
     rootKey: rootKeyOf(settings, data, cwd),
     log: { level: settings.CHANCERY_LOG_LEVEL },
     outbound: { allow: settings.CHANCERY_OUTBOUND_ALLOW },
+    claimTtl: settings.CHANCERY_CLAIM_TTL,
     principalRate: settings.CHANCERY_RATE_PRINCIPAL.rate,
     mcp: mcpOf(settings),
   };

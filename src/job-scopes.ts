@@ -1,4 +1,5 @@
 import { purgeJob } from '#auth/housekeeping.ts';
+import { claimJobScopes } from '#claim/acts.ts';
 import { leaseJobScopes } from '#lease/service.ts';
 import type { Jobs } from '#policy/judge.ts';
 import { issuerScopes } from './issuer.ts';
@@ -11,6 +12,7 @@ export const jobScopes: Jobs = {
   'pki.publish_crls': { operations: ['pki.rebuild_crls'], resources: ['pki/authorities/*'] },
   'pki.renew_ocsp_signers': { operations: ['pki.renew_ocsp_signer'], resources: ['pki/authorities/*'] },
   ...leaseJobScopes,
+  ...claimJobScopes,
   'database.rotate_passwords': {
     operations: ['database.rotate_static_role', 'database.rotate_root'],
     resources: ['database/static-roles/*', 'database/connections/*'],

@@ -6,8 +6,10 @@ import { createAuthenticate } from '#auth/authenticate.ts';
 import { bootstrapAdministrator } from '#auth/bootstrap.ts';
 import { purgeJob } from '#auth/housekeeping.ts';
 import { authOperations } from '#auth/operations.ts';
+import { createClaimService } from '#claim/service.ts';
 import { type Clock, systemClock } from '#core/clock.ts';
 import { createDispatch, type Dispatch } from '#core/dispatch.ts';
+import type { KeepSecrets } from '#core/delivery.ts';
 import type { Engine, Job } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
@@ -53,6 +55,8 @@ export interface Chancery {
   readonly notices: readonly string[];
   readonly operations: readonly BoundOperation[];
   readonly dispatch: Dispatch;
+  /** For calls of dispatch whose secrets may not be told. */
+  readonly keepSecrets: KeepSecrets;
   /** Reads the server's own certificate again; rejects, keeping the old one, when it cannot be used. */
   reloadTls(): Promise<void>;
   /** Answers what is under way, finishes running jobs, closes the store. Twice is once. */
@@ -105,7 +109,8 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const recheck = createRecheck({ store, policies, jobs: jobScopes });
   const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });
   const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
-  const columns = [pki, database].flatMap((engine) => engine.sealedColumns);
+  const claim = createClaimService({ store, sealer: keyring, clock, dispatch, log, ttl: config.claimTtl });
+  const columns = [pki, database, claim.engine].flatMap((engine) => engine.sealedColumns);
   const seal = createSeal({ store, keyring, clock, columns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({
@@ -125,7 +130,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     );
 
   // In the order in which they close: nothing revokes any more when the connections to databases go.
-  const engines: readonly Engine[] = [lease.engine, database, pki, audit, seal];
+  const engines: readonly Engine[] = [lease.engine, database, pki, claim.engine, audit, seal];
   for (const { gauges } of engines) metrics.watch(gauges ?? []);
   const operations: BoundOperation[] = [
     ...bind(authOperations, {
@@ -162,6 +167,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     notices,
     operations,
     dispatch,
+    keepSecrets: claim.keepSecrets,
     reloadTls: http.reloadTls,
     close: once(() => shutDown([mcp, http], jobs, engines, store)),
   };

@@ -1,5 +1,6 @@
 import { auditOperations } from '#audit/operations.ts';
 import { authOperations } from '#auth/operations.ts';
+import { claimOperations } from '#claim/operations.ts';
 import type { AnyOperation } from '#core/operation.ts';
 import { databaseOperations } from '#engines/database/operations/all.ts';
 import { pkiOperations } from '#engines/pki/operations/all.ts';
@@ -16,6 +17,7 @@ export const allOperations: readonly AnyOperation<never>[] = [
   ...pkiOperations,
   ...databaseOperations,
   ...leaseOperations,
+  ...claimOperations,
   ...auditOperations,
   ...sealOperations,
   ...systemOperations,

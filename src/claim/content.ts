@@ -1,4 +1,5 @@
 import { decrypt, encrypt } from '#seal/gcm.ts';
+import { unreadable } from '#seal/sealed-value.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { ClaimRow } from './tables.ts';
 
@@ -19,15 +20,15 @@ export function closeContent(sealer: Sealer, key: Buffer, place: ClaimPlace, out
   }
 }
 
-/** Rejects with `sealed_value_unreadable`; undefined when the key is not the one. */
+/** Rejects with `sealed_value_unreadable`. */
 export async function openContent(
   sealer: Sealer,
   key: Buffer,
   place: ClaimPlace,
   sealed: Uint8Array,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<Record<string, unknown>> {
   const plaintext = decrypt(key, boundTo(place), await sealer.open(sealedPlace(place), sealed));
-  if (plaintext === undefined) return undefined;
+  if (plaintext === undefined) throw unreadable(sealedPlace(place), 'the row does not belong to what it holds');
   try {
     return JSON.parse(plaintext.toString()) as Record<string, unknown>;
   } finally {

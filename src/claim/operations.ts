@@ -47,8 +47,8 @@ export const redeemClaim = defineOperation({
       await deps.alarm(alarmOf(grant, row, 'claimed_again'));
       throw claimedBefore(row, row.claimed_at);
     }
-    const output = row.secrets === null ? undefined : await openContent(deps.sealer, key, row, row.secrets);
-    if (output === undefined || stateOf(row, grant.now) !== 'open') throw gone(row, grant.now);
+    if (row.secrets === null || stateOf(row, grant.now) !== 'open') throw gone(row, grant.now);
+    const output = await openContent(deps.sealer, key, row, row.secrets);
     return {
       output: {
         claim_id: row.id,

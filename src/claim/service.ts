@@ -54,7 +54,7 @@ export function createClaimService({ store, sealer, clock, dispatch, log, ttl }:
       jobs: [
         {
           name: purgeJob,
-          schedule: '*/20 * * * * *',
+          schedule: '*/5 * * * * *',
           run: async () => {
             if (await isPurgeDue(deps)) await purge(purgeClaims.id, {});
           },
