@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 import type { Clock } from '#core/clock.ts';
+import type { KeepSecrets } from '#core/delivery.ts';
 import type { Dispatch, DispatchDeps } from '#core/dispatch.ts';
 import type { BoundOperation } from '#core/operation.ts';
 import type { Principal } from '#core/principal.ts';
 import { registerMcp } from '#http/mcp-routes.ts';
 import { createRateLimiter } from '#http/rate-limit.ts';
 import type { HttpServer } from '#http/server.ts';
+import { type ClaimDelivery, createClaimDelivery } from '#mcp/claim-delivery.ts';
 import { describeFault } from '#mcp/fault.ts';
 import { createEndpoint, type EndpointOptions } from '#mcp/http-endpoint.ts';
 import { revealSecrets, withholdSecrets } from '#mcp/reveal.ts';
@@ -20,6 +22,8 @@ export interface McpParts {
   readonly http: HttpServer;
   readonly operations: readonly BoundOperation[];
   readonly dispatch: Dispatch;
+  /** Keeps secrets until they are claimed. */
+  readonly keepSecrets?: KeepSecrets | undefined;
   readonly authenticate: DispatchDeps['authenticate'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -32,18 +36,17 @@ export function mountMcp(
   parts: McpParts,
   fixtures: Pick<EndpointOptions, 'makeServer'> = {},
 ): { close(): Promise<void> } {
-  const { http, operations, dispatch, authenticate, clock, log, version } = parts;
+  const { http, operations, authenticate, clock, log, version } = parts;
   refuseUnknownToolsets(config.mcp, operations);
   const endpoint = createEndpoint({
     settings: config.mcp,
-    dispatch,
+    ...delivering(config.mcp, parts),
     operations,
     version,
     now: () => clock.now(),
     authenticate,
     mayReach: (principal, operation) => mayReach(principal.narrowings, operation),
     mayTouch: pathGuard(config.mcp),
-    delivery: config.mcp.reveal ? revealSecrets : withholdSecrets,
     ...turns(config.mcp),
     parts: serverParts,
     log: (id, operation, error) =>
@@ -59,6 +62,11 @@ export function mountMcp(
     allowedOrigins: config.mcp.allowedOrigins,
   });
   return endpoint;
+}
+
+function delivering({ reveal }: McpSettings, { dispatch, keepSecrets }: McpParts): ClaimDelivery {
+  if (reveal) return { dispatch, delivery: revealSecrets };
+  return keepSecrets ? createClaimDelivery(dispatch, keepSecrets) : { dispatch, delivery: withholdSecrets };
 }
 
 /** A principal with many tokens has this many times the allowance of one: a new token is no way to be counted anew. */

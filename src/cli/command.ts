@@ -10,7 +10,7 @@ export interface SchemaSource {
 /** What the CLI needs of an operation; the bound and the unbound form both fit, and so does a manifest's (manifest.ts). */
 export type CliOperation = Pick<
   BoundOperation,
-  'id' | 'title' | 'summary' | 'http' | 'cli' | 'effect' | 'sensitive'
+  'id' | 'title' | 'summary' | 'http' | 'cli' | 'effect' | 'idempotent' | 'openWorld' | 'sensitive'
 > & {
   readonly input: SchemaSource;
   readonly output: SchemaSource;

@@ -8,14 +8,16 @@ import { schemaOf } from './command.ts';
 
 /** JSON of the operations; the same operations always give the same bytes. */
 export function toManifest(operations: readonly CliOperation[]): string {
-  const entries = operations.map(({ id, title, summary, http, cli, effect, sensitive, input, output }) => ({
-    id,
-    title,
-    summary,
-    http,
-    cli,
-    effect,
-    sensitive,
+  const entries = operations.map(({ input, output, ...operation }) => ({
+    id: operation.id,
+    title: operation.title,
+    summary: operation.summary,
+    http: operation.http,
+    cli: operation.cli,
+    effect: operation.effect,
+    idempotent: operation.idempotent,
+    openWorld: operation.openWorld,
+    sensitive: operation.sensitive,
     input: schemaOf(input, 'input'),
     output: schemaOf(output, 'output'),
   }));

@@ -1,6 +1,6 @@
-import { BackendError, deliverySchema, type ObjectSchema, type OfferedOperation } from './backend.ts';
+import { BackendError, type ObjectSchema, type OfferedOperation } from './backend.ts';
 import { toolNameOf } from './catalogue.ts';
-import { resultSchema, type Tool } from './tool.ts';
+import { describedOutput, type Tool } from './tool.ts';
 
 /** Four tools by which everything that is not on the list is found, understood and run. */
 
@@ -81,7 +81,7 @@ export const describeTool: Tool = {
 };
 
 const runResult = strictObject(
-  { operation: aText, output: { type: 'object' }, replayed: { type: 'boolean' }, delivery: { ...deliverySchema } },
+  { operation: aText, output: { type: 'object' }, replayed: { type: 'boolean' }, delivery: { type: 'object' } },
   ['operation', 'output', 'replayed'],
 );
 
@@ -219,6 +219,6 @@ export function describeOperation(operation: OfferedOperation, reveal: boolean):
     open_world: operation.openWorld,
     secret_fields: [...operation.sensitive],
     input_schema: operation.input,
-    output_schema: reveal || operation.sensitive.length === 0 ? operation.output : resultSchema(operation, reveal),
+    output_schema: describedOutput(operation, reveal),
   };
 }

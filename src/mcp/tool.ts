@@ -30,7 +30,7 @@ export function toTool(operation: OfferedOperation, reveal: boolean): Tool {
       held.length === 0
         ? operation.summary
         : `${operation.summary} Secret fields (${held.join(', ')}) are not in the result: \`delivery\` says where they went.`,
-    inputSchema: withoutHugeBounds(operation.input),
+    inputSchema: leanInput(operation.input) as ObjectSchema,
     outputSchema: resultSchema(operation, reveal),
     annotations: annotationsOf(operation),
   };
@@ -50,71 +50,98 @@ export function annotationsOf({
   };
 }
 
+/** Characters of JSON beyond which only the top level of an output schema is listed. */
+const longestOutput = 700;
+
 /**
- * What the result of the tool is: the output without its secret fields, and `delivery` where there were some. Without
- * descriptions, patterns and bounds: they double what a client's model has to read, and `describe_operation` has them.
+ * What the result of the tool is: the output without its secret fields, and `delivery` where there were some. Names and
+ * types only, and of long ones the top level only: what is listed, a model reads before every task, and twenty whole
+ * schemas are 13,000 tokens. `describe_operation` shows the whole, and the server keeps to it.
  */
-export function resultSchema({ output, sensitive }: OfferedOperation, reveal: boolean): ObjectSchema {
-  const lean = leanSchema(output) as ObjectSchema;
-  if (reveal || sensitive.length === 0) return lean;
-  const kept = Object.entries(lean.properties).filter(([field]) => !sensitive.includes(field));
-  const required = (lean.required ?? []).filter((field) => !sensitive.includes(field));
+export function resultSchema(operation: OfferedOperation, reveal: boolean): ObjectSchema {
+  const lean = shownOutput(operation, reveal, leanOutput);
+  if (JSON.stringify(lean).length <= longestOutput) return lean;
+  const { type, properties, required, additionalProperties } = lean;
   return {
-    ...lean,
-    properties: { ...Object.fromEntries(kept), delivery: leanSchema(deliverySchema) as object },
+    type,
+    properties: mapValues(properties, topOnly) as ObjectSchema['properties'],
+    required,
+    additionalProperties,
+  };
+}
+
+/** The type of a field, and of its items, without what stands in them. */
+function topOnly(schema: unknown): unknown {
+  const { type, items, anyOf } = schema as {
+    readonly type?: unknown;
+    readonly items?: unknown;
+    readonly anyOf?: unknown[];
+  };
+  if (anyOf !== undefined) return { anyOf: anyOf.map(topOnly) };
+  return type === undefined ? {} : items === undefined ? { type } : { type, items: topOnly(items) };
+}
+
+/** The whole schema of the same, for `describe_operation`. */
+export function describedOutput(operation: OfferedOperation, reveal: boolean): ObjectSchema {
+  return shownOutput(operation, reveal, (schema) => schema);
+}
+
+function shownOutput(
+  { output, sensitive }: OfferedOperation,
+  reveal: boolean,
+  change: (schema: unknown) => unknown,
+): ObjectSchema {
+  const whole = change(output) as ObjectSchema;
+  if (reveal || sensitive.length === 0) return whole;
+  const kept = Object.entries(whole.properties).filter(([field]) => !sensitive.includes(field));
+  const required = (whole.required ?? []).filter((field) => !sensitive.includes(field));
+  return {
+    ...whole,
+    properties: { ...Object.fromEntries(kept), delivery: change(deliverySchema) as object },
     required,
   };
 }
 
-const words = new Set([
-  'description',
-  'title',
-  'examples',
-  'default',
+/** Bounds and patterns: what they refuse, the server refuses, and says why. */
+const bounds = [
+  '$schema',
   'pattern',
-  'format',
   'minLength',
   'maxLength',
   'minItems',
   'maxItems',
-  'minimum',
-  'maximum',
-  'exclusiveMinimum',
-  'exclusiveMaximum',
+  'contentEncoding',
   'propertyNames',
-  '$schema',
-]);
+];
+const leanInput = without(new Set(bounds));
+const leanOutput = without(
+  new Set([...bounds, 'description', 'title', 'examples', 'default', 'format', 'enum', 'minimum', 'maximum']),
+);
+
+/** Schemas whose members are named by the schema itself, not by JSON Schema. */
 const maps = new Set(['properties', '$defs']);
 
-function leanSchema(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(leanSchema);
-  if (typeof schema !== 'object' || schema === null) return schema;
-  return Object.fromEntries(
-    Object.entries(schema).flatMap(([word, value]) => {
-      if (words.has(word)) return [];
-      if (word === 'enum' || word === 'const' || word === 'required') return [[word, value]];
-      return [[word, maps.has(word) ? mapValues(value as object, leanSchema) : leanSchema(value)]];
-    }),
-  );
+/** A schema without some of its keywords, at every level. */
+function without(keywords: ReadonlySet<string>): (schema: unknown) => unknown {
+  const change = (schema: unknown): unknown => {
+    if (Array.isArray(schema)) return schema.map(change);
+    if (typeof schema !== 'object' || schema === null) return schema;
+    return Object.fromEntries(
+      Object.entries(schema).flatMap(([keyword, value]) => {
+        if (keywords.has(keyword) || isNoBound(value)) return [];
+        if (maps.has(keyword)) return [[keyword, mapValues(value as object, change)]];
+        return [[keyword, keyword === 'enum' || keyword === 'default' ? value : change(value)]];
+      }),
+    );
+  };
+  return change;
+}
+
+/** Zod writes the bounds of safe integers where there are none. They say nothing. */
+function isNoBound(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) === Number.MAX_SAFE_INTEGER;
 }
 
 function mapValues(map: object, change: (value: unknown) => unknown): Record<string, unknown> {
   return Object.fromEntries(Object.entries(map).map(([name, value]) => [name, change(value)]));
-}
-
-/** Zod writes the bounds of safe integers where there are none. They say nothing and cost tokens. */
-function withoutHugeBounds(schema: ObjectSchema): ObjectSchema {
-  return dropHuge(schema) as ObjectSchema;
-}
-
-function dropHuge(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(dropHuge);
-  if (typeof schema !== 'object' || schema === null) return schema;
-  return Object.fromEntries(
-    Object.entries(schema).flatMap(([word, value]) =>
-      (word === 'maximum' || word === 'minimum') && Math.abs(value as number) === Number.MAX_SAFE_INTEGER
-        ? []
-        : [[word, dropHuge(value)]],
-    ),
-  );
 }
