@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { insert, remove } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
 import { assertNotNarrowed } from '#policy/granting.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import type { CoreTables, NamespaceRow } from '#storage/core-tables.ts';
 import { firstAdministrator } from './bootstrap.ts';
 import type { AuthDeps } from './deps.ts';
@@ -51,16 +52,9 @@ export const listNamespaces = defineOperation({
   resource: () => 'namespaces',
   effect: 'read',
   installation: true,
-  async run(_grant, { limit, cursor }, { store }: AuthDeps) {
-    const rows = await store
-      .tables<CoreTables>()
-      .selectFrom('namespaces')
-      .selectAll()
-      .where('name', '>', cursor === undefined ? '' : decodeCursor(cursor, 'string'))
-      .orderBy('name')
-      .limit(limit + 1)
-      .execute();
-    const page = cutPage(rows, limit, (row) => row.name);
+  async run(_grant, paging, { store }: AuthDeps) {
+    const query = store.tables<CoreTables>().selectFrom('namespaces').selectAll();
+    const page = await pageByName(query, paging);
     return { output: { namespaces: page.items.map(showNamespace), next_cursor: page.next_cursor } };
   },
 });

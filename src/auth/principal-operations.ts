@@ -4,8 +4,9 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
-import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { nextCursor, pageInput } from '#core/page.ts';
 import { assertMayGive, isAdministrator } from '#policy/granting.ts';
+import { pageByName } from '#storage/page-by-name.ts';
 import type { CoreTables, PrincipalRow } from '#storage/core-tables.ts';
 import { findWitness, inLockOrder, isAdministratorRow, witnessGuards } from './administrators.ts';
 import { type AuthDeps, findPrincipal } from './deps.ts';
@@ -60,17 +61,13 @@ export const listPrincipals = defineOperation({
   http: { method: 'GET', path: '/principals' },
   resource: () => 'principals',
   effect: 'read',
-  async run(grant, { limit, cursor }, { store }: AuthDeps) {
-    const rows = await store
+  async run(grant, paging, { store }: AuthDeps) {
+    const query = store
       .tables<CoreTables>()
       .selectFrom('principals')
       .selectAll()
-      .where('namespace', '=', grant.namespace)
-      .where('name', '>', cursor === undefined ? '' : decodeCursor(cursor, 'string'))
-      .orderBy('name')
-      .limit(limit + 1)
-      .execute();
-    const page = cutPage(rows, limit, (row) => row.name);
+      .where('namespace', '=', grant.namespace);
+    const page = await pageByName(query, paging);
     return { output: { principals: page.items.map(showPrincipal), next_cursor: page.next_cursor } };
   },
 });
