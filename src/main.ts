@@ -149,7 +149,8 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     ...engines.flatMap((engine) => engine.operations),
   ];
   const http = listenTo(config, { operations, engines, dispatch, store, clock, log, metrics });
-  const mcp = mountMcp(config, { http, operations, dispatch, authenticate, clock, log, version });
+  const { keepSecrets } = claim;
+  const mcp = mountMcp(config, { http, operations, dispatch, keepSecrets, authenticate, clock, log, version });
   const url = await http.listen();
   const purge = purgeTask(createSystemCaller({ dispatch, operations, clock, job: purgeJob.name }));
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
@@ -167,7 +168,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     notices,
     operations,
     dispatch,
-    keepSecrets: claim.keepSecrets,
+    keepSecrets,
     reloadTls: http.reloadTls,
     close: once(() => shutDown([mcp, http], jobs, engines, store)),
   };

@@ -10,7 +10,7 @@ import type { HttpServer } from '#http/server.ts';
 import { type ClaimDelivery, createClaimDelivery } from '#mcp/claim-delivery.ts';
 import { describeFault } from '#mcp/fault.ts';
 import { createEndpoint, type EndpointOptions } from '#mcp/http-endpoint.ts';
-import { revealSecrets, withholdSecrets } from '#mcp/reveal.ts';
+import { revealSecrets } from '#mcp/reveal.ts';
 import type { McpSettings } from '#mcp/settings.ts';
 import { mayReach } from '#policy/judge.ts';
 import type { Config } from './config.ts';
@@ -23,7 +23,7 @@ export interface McpParts {
   readonly operations: readonly BoundOperation[];
   readonly dispatch: Dispatch;
   /** Keeps secrets until they are claimed. */
-  readonly keepSecrets?: KeepSecrets | undefined;
+  readonly keepSecrets: KeepSecrets;
   readonly authenticate: DispatchDeps['authenticate'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -65,8 +65,7 @@ export function mountMcp(
 }
 
 function delivering({ reveal }: McpSettings, { dispatch, keepSecrets }: McpParts): ClaimDelivery {
-  if (reveal) return { dispatch, delivery: revealSecrets };
-  return keepSecrets ? createClaimDelivery(dispatch, keepSecrets) : { dispatch, delivery: withholdSecrets };
+  return reveal ? { dispatch, delivery: revealSecrets } : createClaimDelivery(dispatch, keepSecrets);
 }
 
 /** A principal with many tokens has this many times the allowance of one: a new token is no way to be counted anew. */

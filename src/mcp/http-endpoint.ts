@@ -106,19 +106,42 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     onerror: () => undefined,
     maxSubscriptions: 128,
   });
+  const listeners = trackListeners();
   const answer = toNodeHandler(handler, { onerror: (error) => options.log('mcp', 'http', error) });
 
   return {
     scopes: offered.filter(({ effect, sensitive }) => effect === 'read' && sensitive.length === 0).map(({ id }) => id),
-    close: () => handler.close(),
+    close: async () => listeners.close(),
     async handle(request) {
       const choice = chooseSurface(settings, surfaces.areas, request);
       const asker = await identify(options, request);
       refuseFlood(options, asker.principal);
       refuseBatches(request.body);
       await stepUp(options, asker, request.body, offered);
+      listeners.watch(request);
       const auth = { token: '', clientId: asker.principal.name, scopes: [], extra: { passage: { asker, choice } } };
       await answer(Object.assign(request.raw, { auth }) as never, request.response, request.body);
+    },
+  };
+}
+
+/**
+ * `subscriptions/listen` is the one answer that never ends. Lists do not change here, so nothing is ever said on it; when
+ * the server stops, those streams are cut at once, while every call under way is answered.
+ */
+function trackListeners() {
+  const open = new Set<ServerResponse>();
+  let closed = false;
+  return {
+    watch({ body, response }: EndpointRequest): void {
+      if ((body as Message | undefined)?.method !== 'subscriptions/listen') return;
+      if (closed) throw new AppError('unavailable', 'The server is stopping.', { retryAfter: 5 });
+      open.add(response);
+      response.once('close', () => open.delete(response));
+    },
+    close(): void {
+      closed = true;
+      for (const response of open) response.destroy();
     },
   };
 }
