@@ -7,7 +7,7 @@ import { authorityFindings, commonFindings } from './certificate-rules.ts';
 import { type Finding, finding } from './finding.ts';
 import { constraintFindings } from './name-constraints.ts';
 import { describeCertificate, type ParsedCertificate, parseCertificate } from './parsed-certificate.ts';
-import { candidatePaths } from './path-search.ts';
+import { candidatePaths, workLimitFinding } from './path-search.ts';
 import { policyFinding } from './policy-graph.ts';
 import { createSignatureVerifier } from './signature.ts';
 
@@ -82,7 +82,8 @@ function findingsOfChain(above: readonly ParsedCertificate[]): readonly Finding[
   const own = [...commonFindings(issuer, at, 'rfc5280'), ...authorityFindings(issuer, above.length === 1)];
   if (own.length > 0) return own;
   for (const { complete } of candidatePaths(issuer, context, false)) if (complete) return [];
-  return [...candidatePaths(issuer, context, true)].flatMap(({ findings }) => findings).slice(0, 5);
+  const findings = [...candidatePaths(issuer, context, true)].flatMap((candidate) => candidate.findings);
+  return findings.length > 0 ? findings.slice(0, 5) : [workLimitFinding(budget.exhausted ?? 'depth')];
 }
 
 function latestStart(above: readonly ParsedCertificate[]): number {
@@ -114,7 +115,8 @@ function issuerFindings(certificate: Certificate, above: readonly ParsedCertific
 
 function nameFindings(leaf: ParsedCertificate, above: readonly ParsedCertificate[]): Finding[] {
   const budget = createBudget();
-  return above.flatMap((issuer) => constraintFindings(issuer, [leaf], budget));
+  const findings = above.flatMap((issuer) => constraintFindings(issuer, [leaf], budget));
+  return budget.exhausted === undefined ? findings : [...findings, workLimitFinding(budget.exhausted)];
 }
 
 /** Every purpose must be one that all authorities above it allow (Baseline Requirements §7.1.2.5.1). */

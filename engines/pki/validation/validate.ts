@@ -123,8 +123,7 @@ async function decide(request: ValidationRequest, budget: Budget, budgetToExplai
   const rejected: Judged[] = [];
   for (const candidate of candidatePaths(leaf, context, false)) {
     const judged = await judge(candidate);
-    if (judged.findings.length === 0 && context.budget.exhausted === undefined)
-      return verdict(request, judged, rejected);
+    if (isSound(judged) && context.budget.exhausted === undefined) return acceptance(request, judged, rejected);
     rejected.push(judged);
     if (rejected.length >= maxRejectedPaths) break;
   }
@@ -132,8 +131,13 @@ async function decide(request: ValidationRequest, budget: Budget, budgetToExplai
   if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings, budgetToExplain)));
   const [best, ...others] = rejected.toSorted(nearestFirst);
   if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'depth'));
-  const extra = [...inputs.problems, ...(exhausted === undefined ? [] : [workLimitFinding(exhausted)])];
-  return verdict(request, best, others, extra);
+  const cutOff = exhausted ?? budgetToExplain.exhausted;
+  const extra = [...inputs.problems, ...(cutOff === undefined ? [] : [workLimitFinding(cutOff)])];
+  return rejection(request, best, others, extra);
+}
+
+function isSound({ candidate, findings }: Judged): boolean {
+  return candidate.complete && findings.length === 0;
 }
 
 /** What is wrong with the certificates that were given beside the leaf. */
@@ -253,16 +257,24 @@ function nearestFirst(left: Judged, right: Judged): number {
   );
 }
 
-function verdict(
+function acceptance({ profile }: ValidationRequest, chosen: Judged, others: readonly Judged[]): Verdict {
+  return { valid: true, profile, ...describe(chosen), rejectedPaths: describeAll(others) };
+}
+
+/** `extra`: what speaks against all paths. A path that was not followed to its end may have nothing against it itself. */
+function rejection(
   { profile }: ValidationRequest,
   best: Judged,
   others: readonly Judged[],
-  extra: readonly Finding[] = [],
+  extra: readonly Finding[],
 ): Verdict {
   const { path, reasons } = describe(best);
   const all = [...reasons, ...extra.slice(0, maxReasons).map((each) => ({ ...each, certificate: null }))];
-  const rejectedPaths = others.toSorted(nearestFirst).map(describe);
-  return { valid: all.length === 0, profile, path, reasons: all, rejectedPaths };
+  return { valid: false, profile, path, reasons: all, rejectedPaths: describeAll(others) };
+}
+
+function describeAll(judged: readonly Judged[]): JudgedPath[] {
+  return judged.toSorted(nearestFirst).map(describe);
 }
 
 function refusal({ profile }: ValidationRequest, reason: Finding): Verdict {
