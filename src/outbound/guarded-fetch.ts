@@ -12,9 +12,11 @@ import { allowedRanges, isPublicAddress } from './address-rules.ts';
 
 export interface OutboundRequest {
   readonly url: string;
-  readonly method?: 'GET' | 'POST' | undefined;
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: Uint8Array | undefined;
+  /** Ends the exchange before its time is over; the fault is then `timeout`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface OutboundResponse {
@@ -33,7 +35,13 @@ export interface OutboundOptions {
   /** PEM: the only roots trusted for https; default those of Node. */
   readonly ca?: string | undefined;
   /** Resolves names; default the system's resolver. */
-  readonly resolve?: ((host: string) => Promise<readonly string[]>) | undefined;
+  readonly resolve?: ((host: string, signal: AbortSignal) => Promise<readonly string[]>) | undefined;
+  /** Redirects are refused; with `answer` they are answers like any other, for a caller that judges each hop itself. */
+  readonly redirects?: 'answer' | undefined;
+  /** `false`: any certificate of an https server will do, where what it says is proof enough of who it is. */
+  readonly verifyCertificate?: false | undefined;
+  /** How many of the addresses that are allowed are tried, in their order, until one connects; default one. */
+  readonly addressesTried?: number | undefined;
 }
 
 export const outboundFaults = [
@@ -47,16 +55,22 @@ export const outboundFaults = [
 ] as const;
 export type OutboundFault = (typeof outboundFaults)[number];
 
-/** Why there is no answer. The message names the host, never the path, which may hold a secret. */
+/**
+ * Why there is no answer. The message names the host, never the path, which may hold a secret; the cause says more than
+ * whoever named the place should hear.
+ */
 export class OutboundError extends Error {
   readonly fault: OutboundFault;
 
-  constructor(fault: OutboundFault, message: string) {
-    super(message);
+  constructor(fault: OutboundFault, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = 'OutboundError';
     this.fault = fault;
   }
 }
+
+/** Nothing was sent yet: another address may do. */
+class NotConnected extends OutboundError {}
 
 /** Throws `OutboundError`, also for redirects; any other status is an answer. */
 export type GuardedFetch = (request: OutboundRequest) => Promise<OutboundResponse>;
@@ -67,13 +81,34 @@ export function createGuardedFetch(options: OutboundOptions): GuardedFetch {
   return async (request) => {
     const url = readUrl(request.url);
     const host = url.hostname.replace(/^\[|\]$/g, '');
-    const signal = AbortSignal.timeout(options.timeoutMs);
-    const addresses = isIP(host) === 0 ? await withinTime(resolveName(host, resolve), signal, host) : [host];
-    const address = addresses.find((each) => isPublicAddress(each) || isAllowed(each));
-    if (address === undefined)
+    const timeout = AbortSignal.timeout(options.timeoutMs);
+    const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+    const found = isIP(host) === 0 ? await withinTime(resolveName(host, resolve, signal), signal, host) : [host];
+    const addresses = found.filter((each) => isPublicAddress(each) || isAllowed(each));
+    if (found.length === 0) throw new OutboundError('unresolved', `${host} has no address`);
+    if (addresses.length === 0)
       throw new OutboundError('refused_address', `${host} is at no address of the public Internet`);
-    return withinTime(exchange(request, { url, host, address, signal, options }), signal, host);
+    const tried = addresses.slice(0, options.addressesTried ?? 1);
+    return withinTime(exchangeWithAny(request, { url, host, signal, options }, tried), signal, host);
   };
+}
+
+/** While there are other addresses to try, one that does not answer the handshake has only its share of the time. */
+async function exchangeWithAny(
+  request: OutboundRequest,
+  given: Omit<Exchange, 'address' | 'connectMs'>,
+  addresses: readonly string[],
+): Promise<OutboundResponse> {
+  const connectMs = Math.ceil(given.options.timeoutMs / (addresses.length + 1));
+  for (const [index, address] of addresses.entries()) {
+    const isLast = index === addresses.length - 1;
+    try {
+      return await exchange(request, { ...given, address, connectMs: isLast ? undefined : connectMs });
+    } catch (thrown) {
+      if (isLast || !(thrown instanceof NotConnected)) throw thrown;
+    }
+  }
+  throw new OutboundError('refused_address', `${given.host} has no address`);
 }
 
 const maxUrl = 2048;
@@ -93,10 +128,11 @@ async function resolveBySystem(host: string): Promise<readonly string[]> {
 
 async function resolveName(
   host: string,
-  resolve: (host: string) => Promise<readonly string[]>,
+  resolve: (host: string, signal: AbortSignal) => Promise<readonly string[]>,
+  signal: AbortSignal,
 ): Promise<readonly string[]> {
   try {
-    return await resolve(host);
+    return await resolve(host, signal);
   } catch {
     throw new OutboundError('unresolved', `${host} cannot be resolved`);
   }
@@ -119,6 +155,8 @@ interface Exchange {
   readonly url: URL;
   readonly host: string;
   readonly address: string;
+  /** The time to connect in, where that is less than all there is. */
+  readonly connectMs: number | undefined;
   readonly signal: AbortSignal;
   readonly options: OutboundOptions;
 }
@@ -127,12 +165,30 @@ function exchange(outgoing: OutboundRequest, given: Exchange): Promise<OutboundR
   const { url, host, options } = given;
   return new Promise((resolve, reject) => {
     const onAnswer = (answer: IncomingMessage) => {
-      readAnswer(answer, host, options.maxBytes).then(resolve, reject);
+      readAnswer(answer, host, options).then(resolve, reject);
     };
     const sent = open(url, requestOptions(outgoing, given), onAnswer);
-    sent.on('error', () => reject(new OutboundError('connection_failed', `no connection to ${host}, or it broke`)));
+    const connection = watchConnection(sent, given.connectMs);
+    sent.on('error', () => {
+      const Kind = connection.isMade() ? OutboundError : NotConnected;
+      reject(new Kind('connection_failed', `no connection to ${host}, or it broke`));
+    });
     sent.end(outgoing.body);
   });
+}
+
+/** Whether the connection was made; a request that is not connected after `connectMs` is given up. */
+function watchConnection(sent: ClientRequest, connectMs: number | undefined): { isMade: () => boolean } {
+  let isMade = false;
+  const timer = connectMs === undefined ? undefined : setTimeout(() => sent.destroy(new Error('slow')), connectMs);
+  sent.on('close', () => clearTimeout(timer));
+  sent.on('socket', (socket) => {
+    socket.on('connect', () => {
+      isMade = true;
+      clearTimeout(timer);
+    });
+  });
+  return { isMade: () => isMade };
 }
 
 function open(url: URL, options: RequestOptions, onAnswer: (answer: IncomingMessage) => void): ClientRequest {
@@ -159,16 +215,20 @@ function requestOptions(
     },
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(options.verifyCertificate === false ? { rejectUnauthorized: false } : {}),
     agent: false,
     maxHeaderSize: 16_384,
     signal,
   };
 }
 
-async function readAnswer(answer: IncomingMessage, host: string, maxBytes: number): Promise<OutboundResponse> {
+async function readAnswer(answer: IncomingMessage, host: string, options: OutboundOptions): Promise<OutboundResponse> {
   const { statusCode: status = 0, headers } = answer;
+  const { maxBytes, redirects } = options;
+  const isRedirect = status >= 300 && status < 400;
   try {
-    if (status >= 300 && status < 400) throw new OutboundError('redirected', `${host} points elsewhere (${status})`);
+    if (isRedirect && redirects === 'answer') return { status, headers, body: Buffer.alloc(0) };
+    if (isRedirect) throw new OutboundError('redirected', `${host} points elsewhere (${status})`);
     const chunks: Buffer[] = [];
     let length = 0;
     for await (const chunk of answer as AsyncIterable<Buffer>) {

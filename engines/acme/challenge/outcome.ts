@@ -1,0 +1,20 @@
+import type { DnsError } from '#acme/dns/exchange.ts';
+import type { ChallengeProblemType, ChallengeResult } from './contract.ts';
+
+/** What every check of a challenge works with: until when, how, and how it ends. */
+
+export const passed: ChallengeResult = { ok: true };
+
+/** Another attempt may succeed: names and responders take their time to appear (RFC 8555 §8.2). */
+export function failed(type: ChallengeProblemType, detail: string): ChallengeResult {
+  return { ok: false, problem: { type, detail }, retry: true };
+}
+
+/** Another attempt would end the same. */
+export function refused(type: ChallengeProblemType, detail: string): ChallengeResult {
+  return { ok: false, problem: { type, detail }, retry: false };
+}
+
+export function dnsFailed(name: string, error: DnsError): ChallengeResult {
+  return failed('dns', `the DNS lookup of ${name} failed: ${error.message}`);
+}

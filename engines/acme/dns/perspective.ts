@@ -1,0 +1,154 @@
+import { randomInt } from 'node:crypto';
+import { getServers } from 'node:dns';
+import { isIP } from 'node:net';
+import { askServer, DnsError, type DnsServer } from './exchange.ts';
+import { addressesInHostsFile } from './hosts-file.ts';
+import {
+  addressValue,
+  caaValue,
+  type CaaProperty,
+  encodeQuery,
+  type Message,
+  nameValue,
+  recordTypes,
+  type ResourceRecord,
+  responseCodes,
+  txtValue,
+} from './message.ts';
+import { DnsFormatError } from './name.ts';
+
+/**
+ * One view of the DNS: a resolver that is asked for everything a validation needs. Where several resolvers are
+ * configured each is a view of its own, and a validation must succeed in all of them. Every answer is fresh: nothing is
+ * kept here. Every function throws `DnsError`; that there are no such records is an answer, and is empty.
+ */
+export interface Perspective {
+  /** IPv6 first. */
+  addresses(host: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Values of all TXT records, the strings of each joined, after CNAMEs. */
+  texts(name: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Of this very name (and what it is an alias of), without its parents. */
+  caa(name: string, signal: AbortSignal): Promise<readonly CaaProperty[]>;
+}
+
+/** Aliases that are followed for one answer. */
+const maxAliases = 8;
+
+/** `servers` are asked in turn until one answers; `hostsFile` is read before them where one is named. */
+export function createPerspective(servers: readonly DnsServer[], hostsFile?: string): Perspective {
+  const find = <Value>(name: string, type: number, read: (record: ResourceRecord) => Value, signal: AbortSignal) =>
+    findRecords({ servers, type, signal }, name, read);
+  return {
+    async addresses(host, signal) {
+      const known = hostsFile === undefined ? [] : await addressesInHostsFile(host, hostsFile);
+      if (known.length > 0) return known.toSorted((a, b) => isIP(b) - isIP(a));
+      const families = await Promise.allSettled([
+        find(host, recordTypes.aaaa, addressValue, signal),
+        find(host, recordTypes.a, addressValue, signal),
+      ]);
+      const found = families.flatMap((family) => (family.status === 'fulfilled' ? family.value : []));
+      const failed = families.find((family) => family.status === 'rejected');
+      if (found.length === 0 && failed !== undefined) throw failed.reason as Error;
+      return found;
+    },
+    texts: (name, signal) => find(name, recordTypes.txt, txtValue, signal),
+    caa: (name, signal) => find(name, recordTypes.caa, caaValue, signal),
+  };
+}
+
+/** One view for each configured resolver; of the system's, which stand in for each other, one for all. */
+export function createPerspectives(resolvers: readonly DnsServer[] | undefined): readonly Perspective[] {
+  if (resolvers !== undefined && resolvers.length > 0) return resolvers.map((server) => createPerspective([server]));
+  return [createPerspective(systemServers(), '/etc/hosts')];
+}
+
+/** The resolvers that the machine is configured with. */
+export function systemServers(): readonly DnsServer[] {
+  return getServers().map((text) => {
+    const match = /^\[(.+)\]:(\d+)$/.exec(text) ?? /^([\d.]+):(\d+)$/.exec(text);
+    return { host: match?.[1] ?? text, port: Number(match?.[2] ?? 53) };
+  });
+}
+
+interface Search {
+  readonly servers: readonly DnsServer[];
+  readonly type: number;
+  readonly signal: AbortSignal;
+}
+
+/** Follows aliases within an answer, and asks again where a server gives an alias without what it leads to. */
+async function findRecords<Value>(
+  search: Search,
+  name: string,
+  read: (record: ResourceRecord) => Value,
+): Promise<Value[]> {
+  const seen = new Set<string>();
+  let at = name.toLowerCase();
+  while (seen.size <= maxAliases) {
+    const message = await resolve(search, at);
+    const target = aliasTarget(message, at, seen);
+    const records = message.answers.filter((record) => record.type === search.type && record.name === target);
+    if (records.length > 0 || target === at) return readAll(records, read);
+    at = target;
+  }
+  throw new DnsError('failed', 'the name is an alias of an alias, without end');
+}
+
+function readAll<Value>(records: readonly ResourceRecord[], read: (record: ResourceRecord) => Value): Value[] {
+  try {
+    return records.map(read);
+  } catch (thrown) {
+    if (thrown instanceof DnsFormatError) throw new DnsError('malformed', 'the DNS holds a malformed record');
+    throw thrown;
+  }
+}
+
+/** Where the aliases of an answer lead. */
+function aliasTarget(message: Message, name: string, seen: Set<string>): string {
+  let at = name;
+  for (;;) {
+    const alias = message.answers.find((record) => record.type === recordTypes.cname && record.name === at);
+    if (alias === undefined) return at;
+    if (seen.has(at) || seen.size > maxAliases) throw new DnsError('failed', 'the name is an alias of itself');
+    seen.add(at);
+    at = readAll([alias], (record) => nameValue(message, record))[0] ?? at;
+  }
+}
+
+/** The first answer that says yes or no (RFC 1035 §4.1.1); a failure of one server leads to the next. */
+async function resolve({ servers, type, signal }: Search, name: string): Promise<Message> {
+  let failure = new DnsError('unreachable', 'no DNS server is configured');
+  for (const server of servers) {
+    try {
+      const message = await askServer(server, query(name, type), signal);
+      const { responseCode: code } = message;
+      if (code === responseCodes.noError || code === responseCodes.nonExistentDomain) return message;
+      failure = new DnsError('failed', `the DNS answers with ${codeName(code)}`);
+    } catch (thrown) {
+      if (!(thrown instanceof DnsError)) throw thrown;
+      failure = thrown;
+    }
+    if (signal.aborted) break;
+  }
+  throw failure;
+}
+
+function query(name: string, type: number): Buffer {
+  try {
+    return encodeQuery(randomInt(0x1_00_00), name, type);
+  } catch (thrown) {
+    if (thrown instanceof DnsFormatError) throw new DnsError('failed', 'the name cannot be asked for in the DNS');
+    throw thrown;
+  }
+}
+
+const codeNames: Readonly<Record<number, string>> = {
+  [responseCodes.formatError]: 'FORMERR',
+  [responseCodes.serverFailure]: 'SERVFAIL',
+  [responseCodes.notImplemented]: 'NOTIMP',
+  [responseCodes.refused]: 'REFUSED',
+};
+
+function codeName(code: number): string {
+  return codeNames[code] ?? `code ${code}`;
+}
