@@ -1,5 +1,6 @@
 import { purgeJob } from '#auth/housekeeping.ts';
 import { claimJobScopes } from '#claim/acts.ts';
+import { acmeClientJobScopes } from '#engines/acme/client/engine.ts';
 import { leaseJobScopes } from '#lease/service.ts';
 import type { Jobs } from '#policy/judge.ts';
 import { issuerScopes } from './issuer.ts';
@@ -13,6 +14,7 @@ export const jobScopes: Jobs = {
   'pki.renew_ocsp_signers': { operations: ['pki.renew_ocsp_signer'], resources: ['pki/authorities/*'] },
   ...leaseJobScopes,
   ...claimJobScopes,
+  ...acmeClientJobScopes,
   'database.rotate_passwords': {
     operations: ['database.rotate_static_role', 'database.rotate_root'],
     resources: ['database/static-roles/*', 'database/connections/*'],

@@ -14,6 +14,7 @@ import type { Engine, Job } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
 import { createSystemCaller, type SystemCaller } from '#core/system-call.ts';
+import { createAcmeClient } from '#engines/acme/client/engine.ts';
 import { createDatabase } from '#engines/database/engine.ts';
 import { createPki } from '#engines/pki/engine.ts';
 import { limitPrincipals } from '#http/gates.ts';
@@ -110,7 +111,9 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });
   const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
   const claim = createClaimService({ store, sealer: keyring, clock, dispatch, log, ttl: config.claimTtl });
-  const columns = [pki, database, claim.engine].flatMap((engine) => engine.sealedColumns);
+  const { allow: allowPrivate } = config.outbound;
+  const acmeClient = createAcmeClient({ store, sealer: keyring, clock, dispatch, log, outbound, allowPrivate });
+  const columns = [pki, database, claim.engine, acmeClient.engine].flatMap((engine) => engine.sealedColumns);
   const seal = createSeal({ store, keyring, clock, columns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({
@@ -130,7 +133,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     );
 
   // In the order in which they close: nothing revokes any more when the connections to databases go.
-  const engines: readonly Engine[] = [lease.engine, database, pki, claim.engine, audit, seal];
+  const engines: readonly Engine[] = [lease.engine, database, acmeClient.engine, pki, claim.engine, audit, seal];
   for (const { gauges } of engines) metrics.watch(gauges ?? []);
   const operations: BoundOperation[] = [
     ...bind(authOperations, {
@@ -156,6 +159,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const jobs = startJobs([...engines.flatMap((engine) => engine.jobs), purge, tidyJob(store, clock)], log);
   await Promise.all(audit.jobs.map((job) => runAtStart(job, log)));
   lease.start();
+  await acmeClient.start();
   const notices = startNotices(config, {
     version,
     url,

@@ -1,4 +1,5 @@
 import { claimAfterRestore, claimMigrations } from '#claim/migrations.ts';
+import { acmeClientMigrations } from '#engines/acme/client/migrations.ts';
 import { databaseMigrations } from '#engines/database/migrations.ts';
 import { pkiAfterRestore, pkiMigrations } from '#engines/pki/migrations.ts';
 import { leaseAfterRestore, leaseMigrations } from '#lease/migrations.ts';
@@ -10,6 +11,7 @@ export const migrations: readonly Migration[] = [
   ...leaseMigrations,
   ...databaseMigrations,
   ...claimMigrations,
+  ...acmeClientMigrations,
 ];
 
 /** What is done in a store that was restored from a backup. */

@@ -2,6 +2,7 @@ import { auditOperations } from '#audit/operations.ts';
 import { authOperations } from '#auth/operations.ts';
 import { claimOperations } from '#claim/operations.ts';
 import type { AnyOperation } from '#core/operation.ts';
+import { acmeClientOperations } from '#engines/acme/client/operations/all.ts';
 import { databaseOperations } from '#engines/database/operations/all.ts';
 import { pkiOperations } from '#engines/pki/operations/all.ts';
 import { readMetrics } from '#http/metrics-operation.ts';
@@ -17,6 +18,7 @@ export const allOperations: readonly AnyOperation<never>[] = [
   ...pkiOperations,
   ...databaseOperations,
   ...leaseOperations,
+  ...acmeClientOperations,
   ...claimOperations,
   ...auditOperations,
   ...sealOperations,

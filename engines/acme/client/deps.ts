@@ -1,0 +1,19 @@
+import type { Clock } from '#core/clock.ts';
+import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
+import type { Sealer } from '#seal/sealer.ts';
+import type { Store } from '#storage/store.ts';
+import type { RecordKeeper } from './order/records.ts';
+import type { Connections } from './wire/connections.ts';
+
+/** What the operations and acts of the client work with. */
+export interface ClientDeps {
+  readonly store: Store;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly connections: Connections;
+  /** For hooks and for providers of DNS. */
+  readonly outbound: GuardedFetch;
+  readonly records: RecordKeeper;
+  /** Something is due now. */
+  readonly wake: () => void;
+}

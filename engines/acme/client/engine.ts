@@ -1,0 +1,88 @@
+import type { Clock } from '#core/clock.ts';
+import type { Dispatch } from '#core/dispatch.ts';
+import type { Engine } from '#core/engine.ts';
+import { bind } from '#core/operation.ts';
+import type { Narrowing } from '#core/principal.ts';
+import { createSystemCaller } from '#core/system-call.ts';
+import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
+import type { Sealer } from '#seal/sealer.ts';
+import type { Store, StoreLog } from '#storage/store.ts';
+import { acmeClientActs } from './acts/all.ts';
+import { challengeRoute } from './challenge-route.ts';
+import type { ClientDeps } from './deps.ts';
+import { acmeClientOperations } from './operations/all.ts';
+import { createRecordKeeper } from './order/record-keeper.ts';
+import { createConnections } from './wire/connections.ts';
+import { createWorker, type DueRow } from './worker.ts';
+
+export interface AcmeClientOptions {
+  readonly store: Store;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly dispatch: Dispatch;
+  readonly log: StoreLog;
+  /** For hooks and providers of DNS. */
+  readonly outbound: GuardedFetch;
+  /** CIDR ranges beside the public addresses where authorities may be. */
+  readonly allowPrivate: readonly string[];
+}
+
+export interface AcmeClient {
+  readonly engine: Engine;
+  /** Begins to work on orders; the server must answer challenges by then. */
+  start(): Promise<void>;
+}
+
+const orderJob = 'acme.work_orders';
+
+/** For src/job-scopes.ts: what the background jobs of the client may do. */
+export const acmeClientJobScopes: Readonly<Record<string, Narrowing>> = {
+  [orderJob]: { operations: ['acme.advance_order'], resources: ['acme/orders/*'] },
+};
+
+const ordersAtOnce = 16;
+
+/** Certificates from outside authorities (RFC 8555). */
+export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
+  const { store, sealer, clock, dispatch, log, outbound, allowPrivate } = options;
+  const records = createRecordKeeper({ store, sealer, outbound });
+  const connections = createConnections({ clock, allowPrivate });
+  const wake = (): void => orders.wake();
+  const deps: ClientDeps = { store, sealer, clock, connections, outbound, records, wake };
+  const acts = bind(acmeClientActs, deps);
+  const callAs = (job: string, namespace: string) =>
+    createSystemCaller({ dispatch, operations: acts, clock, job, namespace });
+  const advance = async ({ id, namespace, claim }: DueRow): Promise<void> => {
+    const call = callAs(orderJob, namespace);
+    let reply = { again: true };
+    while (reply.again) reply = await call<{ again: boolean }>('acme.advance_order', { id, claim });
+  };
+  const orders = createWorker({ store, clock, log, table: 'acme_client_orders', slots: ordersAtOnce, work: advance });
+  const unwatch = store.watch(['acme_client_orders'], () => orders.wake());
+  const operations = bind(acmeClientOperations, deps);
+  return {
+    start: () => orders.start(),
+    engine: {
+      name: 'acme-client',
+      operations,
+      publicRoutes: [challengeRoute(store)],
+      // Should a wake be lost, this finds what is due.
+      jobs: [{ name: orderJob, schedule: '*/5 * * * * *', run: () => Promise.resolve(wake()) }],
+      sealedColumns: [
+        { table: 'acme_accounts', key: 'id', column: 'key' },
+        { table: 'acme_accounts', key: 'id', column: 'next_key' },
+        { table: 'acme_accounts', key: 'id', column: 'external_key' },
+        { table: 'acme_client_orders', key: 'id', column: 'private_key' },
+        { table: 'acme_client_orders', key: 'id', column: 'hook_key' },
+        { table: 'acme_certificates', key: 'id', column: 'private_key' },
+        { table: 'acme_certificates', key: 'id', column: 'hook_key' },
+        { table: 'acme_dns_providers', key: 'id', column: 'secrets' },
+      ],
+      namespacedTables: ['acme_accounts', 'acme_client_orders', 'acme_certificates', 'acme_dns_providers'],
+      async close() {
+        unwatch();
+        await orders.close();
+      },
+    },
+  };
+}

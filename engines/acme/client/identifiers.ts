@@ -1,0 +1,52 @@
+import { isIP, SocketAddress } from 'node:net';
+import { domainToASCII } from 'node:url';
+import { z } from 'zod';
+
+/** What a certificate is ordered for (RFC 8555 §7.1.3, RFC 8738 §3). */
+export interface Identifier {
+  readonly type: 'dns' | 'ip';
+  /** A DNS name in lower case and A-labels, maybe with `*.`; or an address as RFC 5952 writes it. */
+  readonly value: string;
+}
+
+const dnsName = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Undefined for what is neither. */
+export function readIdentifier(text: string): Identifier | undefined {
+  if (isIP(text) !== 0) return { type: 'ip', value: canonicalAddress(text) };
+  const wildcard = text.startsWith('*.');
+  const ascii = domainToASCII(wildcard ? text.slice(2) : text);
+  const value = `${wildcard ? '*.' : ''}${ascii}`;
+  if (value.length > 253 || !dnsName.test(value) || isIP(ascii) !== 0) return undefined;
+  return { type: 'dns', value };
+}
+
+export function canonicalAddress(address: string): string {
+  return new SocketAddress({ address, family: isIP(address) === 6 ? 'ipv6' : 'ipv4' }).address;
+}
+
+/** The name that is proved: that of a wildcard is the one below it (RFC 8555 §7.1.4). */
+export function baseName({ value }: Identifier): string {
+  return value.startsWith('*.') ? value.slice(2) : value;
+}
+
+export function isWildcard({ value }: Identifier): boolean {
+  return value.startsWith('*.');
+}
+
+export function sameNames(left: readonly Identifier[], right: readonly Identifier[]): boolean {
+  const keys = (list: readonly Identifier[]) => new Set(list.map(({ type, value }) => `${type}:${value}`));
+  return keys(left).symmetricDifference(keys(right)).size === 0;
+}
+
+export const identifierText = z
+  .string()
+  .trim()
+  .min(1)
+  .max(255)
+  .transform((text, issues): Identifier => {
+    const identifier = readIdentifier(text);
+    if (identifier !== undefined) return identifier;
+    issues.addIssue({ code: 'custom', message: 'neither a DNS name (*.example.com for a wildcard) nor an IP address' });
+    return z.NEVER;
+  });

@@ -1,0 +1,28 @@
+import type { AnyOperation } from '#core/operation.ts';
+import type { ClientDeps } from '#acme/client/deps.ts';
+import {
+  createAccount,
+  deactivateAccount,
+  deleteAccount,
+  getAccount,
+  listAccounts,
+  updateAccount,
+} from './accounts.ts';
+import { rotateAccountKey } from './key-change.ts';
+import { cancelOrder, completeOrder, createOrder, getOrder, listOrders } from './orders.ts';
+
+/** In the order in which they are shown. */
+export const acmeClientOperations: readonly AnyOperation<ClientDeps>[] = [
+  createAccount,
+  getAccount,
+  listAccounts,
+  updateAccount,
+  rotateAccountKey,
+  deactivateAccount,
+  deleteAccount,
+  createOrder,
+  getOrder,
+  listOrders,
+  completeOrder,
+  cancelOrder,
+];

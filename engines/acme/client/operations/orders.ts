@@ -1,0 +1,262 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { type Change, insert, update } from '#core/change.ts';
+import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
+import { newId } from '#core/ids.ts';
+import { defineOperation } from '#core/operation.ts';
+import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { assertUsable, requireAccount } from '#acme/client/account.ts';
+import { orderResource } from '#acme/client/acts/advance-order.ts';
+import type { ClientDeps } from '#acme/client/deps.ts';
+import { sameNames } from '#acme/client/identifiers.ts';
+import {
+  type CreateOrderInput,
+  createOrderInput,
+  definitionOf,
+  type OrderDefinition,
+  parseDefinition,
+  waitSeconds,
+} from '#acme/client/order/definition.ts';
+import { newOrder } from '#acme/client/order/new-order.ts';
+import { ended } from '#acme/client/order/outcome.ts';
+import { orderOutput, viewOrder } from '#acme/client/order/view.ts';
+import { requireProvider } from '#acme/client/dns-provider.ts';
+import {
+  type AcmeClientTables,
+  type CertificateRow,
+  finalStates,
+  openStates,
+  type OrderRow,
+} from '#acme/client/tables.ts';
+import { type ReadRequest, readRequest } from '#acme/client/x509/request.ts';
+
+/** Orders at outside authorities. The request only puts one on record; a worker takes it through its steps. */
+
+const id = z
+  .string()
+  .max(64)
+  .regex(/^aco_[0-9a-z]+$/, 'is not the id of an order')
+  .describe('Id of the order');
+const named = z.strictObject({ id });
+
+export const createOrder = defineOperation({
+  id: 'acme.create_order',
+  title: 'Order a certificate',
+  summary:
+    'Orders a certificate from an outside authority by ACME, and renews it from then on. It answers at once with the state and, in next, what waits for whom; with wait it answers when the order has ended.',
+  input: createOrderInput,
+  output: orderOutput.extend({
+    hook_secret: z.string().optional().describe('Key of the signatures of the hook; shown this once'),
+  }),
+  http: { method: 'POST', path: '/acme/orders', status: 201 },
+  cli: { arguments: ['account'] },
+  effect: 'additive',
+  openWorld: true,
+  sensitive: ['hook_secret'],
+  resource: () => 'acme/orders',
+  facts: (input) => ({ purpose: input.purpose }),
+  async intend(grant, input, deps: ClientDeps) {
+    const account = await requireAccount(deps.store, grant.namespace, input.account);
+    assertUsable(account);
+    const definition = definitionOf(input);
+    if (definition.dns_provider !== undefined)
+      await requireProvider(deps.store, grant.namespace, definition.dns_provider);
+    const csr = requestOf(input, definition);
+    const certificateId = newId('acc', grant.now);
+    const made = await newOrder(deps, grant, { account, certificateId, definition, csr: csr?.der });
+    return {
+      plan: made,
+      changes: [insert('acme_client_orders', { ...made.row })],
+      audit: {
+        account: account.name,
+        directory: account.directory,
+        identifiers: definition.identifiers
+          .map(({ value }) => value)
+          .join(' ')
+          .slice(0, 500),
+        challenge: definition.challenge,
+        renew: definition.renew,
+      },
+    };
+  },
+  async run(grant, input, deps, { row, hookSecret }) {
+    deps.wake();
+    const now = await waitForEnd(deps, grant, row, input.wait);
+    return {
+      output: { ...viewOrder(now), ...(hookSecret === undefined ? {} : { hook_secret: hookSecret }) },
+      audit: { order: row.id, certificate: row.certificate_id, state: now.state },
+    };
+  },
+});
+
+function requestOf(input: CreateOrderInput, { identifiers }: OrderDefinition): ReadRequest | undefined {
+  if (input.csr === undefined) return undefined;
+  let request: ReadRequest;
+  try {
+    request = readRequest(input.csr);
+  } catch {
+    throw new AppError('invalid_request', 'The CSR is not a PKCS #10 request in PEM with DNS names and IP addresses.', {
+      details: [{ at: '/csr', message: 'cannot be read' }],
+      hint: 'Make one with openssl req -new -key KEY -subj / -addext subjectAltName=DNS:NAME.',
+    });
+  }
+  if (sameNames(request.identifiers, identifiers)) return request;
+  throw new AppError('invalid_request', 'The CSR is for other names than the order (RFC 8555 section 7.4).', {
+    details: [
+      {
+        at: '/csr',
+        message: `holds ${request.identifiers
+          .map(({ value }) => value)
+          .join(', ')
+          .slice(0, 200)}`,
+      },
+    ],
+  });
+}
+
+const pollEvery = 100;
+
+/** Until it has ended, waits for somebody, or the time is over. */
+export async function waitForEnd(deps: ClientDeps, grant: Grant, row: OrderRow, seconds: number): Promise<OrderRow> {
+  const deadline = performance.now() + seconds * 1000;
+  for (;;) {
+    const now = await requireOrder(deps, grant.namespace, row.id);
+    if (now.ended_at !== null || now.state === 'operator' || performance.now() >= deadline) return now;
+    await sleep(pollEvery);
+  }
+}
+
+/** Throws `not_found`, for an order of another namespace as for none. */
+async function requireOrder({ store }: ClientDeps, namespace: string, orderId: string): Promise<OrderRow> {
+  const row = await store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ? AND namespace = ?', [
+    orderId,
+    namespace,
+  ]);
+  if (row !== undefined) return row;
+  throw new AppError('not_found', 'There is no such ACME order in this namespace.', {
+    hint: 'acme.list_orders lists them; those that ended are kept for 30 days.',
+  });
+}
+
+async function ownerOf(namespace: string, input: { readonly id: string }, deps: ClientDeps) {
+  const row = await deps.store.first<{ principal: string }>(
+    'SELECT principal FROM acme_client_orders WHERE id = ? AND namespace = ?',
+    [input.id, namespace],
+  );
+  return row?.principal;
+}
+
+export const getOrder = defineOperation({
+  id: 'acme.get_order',
+  title: 'Get an order',
+  summary: 'Shows an order: its state, and in next what waits for whom, what to do, and until when.',
+  input: named.extend({ wait: waitSeconds }),
+  output: orderOutput,
+  http: { method: 'GET', path: '/acme/orders/{id}' },
+  effect: 'read',
+  owner: ownerOf,
+  resource: orderResource,
+  async run(grant, input, deps: ClientDeps) {
+    const row = await requireOrder(deps, grant.namespace, input.id);
+    return { output: viewOrder(await waitForEnd(deps, grant, row, input.wait)) };
+  },
+});
+
+export const listOrders = defineOperation({
+  id: 'acme.list_orders',
+  title: 'List orders',
+  summary: 'Lists orders at outside authorities, newest first.',
+  input: z.strictObject({
+    state: z
+      .enum(['open', ...openStates, ...finalStates])
+      .optional()
+      .describe('Only those in this state; open: all that have not ended'),
+    account: z.string().max(63).optional().describe('Only those of this account'),
+    ...pageInput,
+  }),
+  output: z.strictObject({ orders: z.array(orderOutput), next_cursor: nextCursor }),
+  http: { method: 'GET', path: '/acme/orders' },
+  cli: { columns: ['id', 'identifiers', 'account', 'challenge', 'state', 'error'] },
+  effect: 'read',
+  resource: () => 'acme/orders',
+  async run(grant, input, deps: ClientDeps) {
+    let query = deps.store
+      .tables<AcmeClientTables>()
+      .selectFrom('acme_client_orders')
+      .selectAll()
+      .where('namespace', '=', grant.namespace);
+    if (input.state === 'open') query = query.where('ended_at', 'is', null);
+    else if (input.state !== undefined) query = query.where('state', '=', input.state);
+    if (input.account !== undefined) query = query.where('account', '=', input.account);
+    if (input.cursor !== undefined) query = query.where('id', '<', decodeCursor(input.cursor, 'string'));
+    const rows = await query
+      .orderBy('id', 'desc')
+      .limit(input.limit + 1)
+      .execute();
+    const page = cutPage(rows, input.limit, (row) => row.id);
+    return { output: { orders: page.items.map(viewOrder), next_cursor: page.next_cursor } };
+  },
+});
+
+export const completeOrder = defineOperation({
+  id: 'acme.complete_order',
+  title: 'Go on with an order',
+  summary:
+    'Says that the TXT records of an order have been published. With an order that waits to try again, it makes the next try now.',
+  input: named.extend({ wait: waitSeconds }),
+  output: orderOutput,
+  http: { method: 'POST', path: '/acme/orders/{id}/complete' },
+  effect: 'mutating',
+  idempotent: true,
+  openWorld: true,
+  owner: ownerOf,
+  resource: orderResource,
+  async intend(grant, input, deps: ClientDeps) {
+    const row = await requireOrder(deps, grant.namespace, input.id);
+    if (row.ended_at !== null)
+      throw new AppError('wrong_state', `The order is ${row.state}.`, { hint: 'acme.create_order makes another.' });
+    const set = {
+      ...(row.state === 'operator' ? { state: 'propagating' } : {}),
+      next_action_at: grant.now,
+      updated_at: grant.now,
+    };
+    // One that is being worked on goes on by itself.
+    const where = { id: row.id, state: row.state, claim: null };
+    const changes: Change[] = row.claim === null ? [update('acme_client_orders', set, where, { expect: 1 })] : [];
+    return { plan: row, changes };
+  },
+  async run(grant, input, deps, row) {
+    deps.wake();
+    return { output: viewOrder(await waitForEnd(deps, grant, row, input.wait)) };
+  },
+});
+
+export const cancelOrder = defineOperation({
+  id: 'acme.cancel_order',
+  title: 'Cancel an order',
+  summary: 'Ends an order that is under way. A certificate that it was to renew stays, and is tried again later.',
+  input: named,
+  output: orderOutput,
+  http: { method: 'POST', path: '/acme/orders/{id}/cancel' },
+  effect: 'destructive',
+  idempotent: true,
+  owner: ownerOf,
+  resource: orderResource,
+  async run(grant, input, deps: ClientDeps) {
+    const row = await requireOrder(deps, grant.namespace, input.id);
+    if (row.state === 'cancelled') return { output: viewOrder(row) };
+    if (row.ended_at !== null) throw new AppError('wrong_state', `The order is ${row.state} already.`);
+    const certificate =
+      row.renewal === 0
+        ? undefined
+        : await deps.store.first<CertificateRow>('SELECT * FROM acme_certificates WHERE id = ?', [row.certificate_id]);
+    const end = ended(row, certificate, 'cancelled', null, grant.now);
+    const shown = { ...row, state: 'cancelled', ended_at: grant.now, last_error: null, attempts: 0 } as const;
+    return {
+      output: viewOrder({ ...shown, next_action_at: null }),
+      changes: end.changes,
+      audit: { before: row.state, identifiers: parseDefinition(row).identifiers.length },
+    };
+  },
+});

@@ -1,0 +1,258 @@
+import { type Change, insert, update } from '#core/change.ts';
+import { newId } from '#core/ids.ts';
+import { ask, type OpenAccount } from '#acme/client/account.ts';
+import type { ClientDeps } from '#acme/client/deps.ts';
+import { dnsDigestOf, keyAuthorizationOf } from '#acme/jose/key-authorization.ts';
+import type { ChallengeRow, OrderRow } from '#acme/client/tables.ts';
+import { clamp } from '#acme/client/wire/headers.ts';
+import {
+  type AuthorizationObject,
+  authorizationSchema,
+  type OrderObject,
+  orderSchema,
+  readObject,
+} from '#acme/client/wire/objects.ts';
+import { MalformedAnswer, readProblem } from '#acme/client/wire/problem.ts';
+import type { OrderDefinition, OrderProgress } from './definition.ts';
+import type { StepContext } from './context.ts';
+import { deliver } from './delivery.ts';
+import type { StepOutcome } from './outcome.ts';
+import { recordName } from './records.ts';
+
+/**
+ * The steps of an order (RFC 8555 §7.1.6). Each asks the authority for one thing, can be done again when its outcome was
+ * not written, and leaves everything that the next one needs in the row.
+ */
+
+type Step = (context: StepContext) => Promise<StepOutcome>;
+
+const second = 1000;
+
+/** RFC 8555 §7.4. When the answer is lost, the next one is another order, or the same: authorities reuse those that are open. */
+const begin: Step = async ({ row, definition, steps, account }) => {
+  const { newOrder } = await account.connection.directory();
+  const answer = await ask(account, newOrder, {
+    identifiers: definition.identifiers,
+    ...(definition.profile === undefined ? {} : { profile: definition.profile }),
+    ...(row.replaces === null ? {} : { replaces: row.replaces }),
+  });
+  if (answer.location === undefined) throw new MalformedAnswer('The authority does not say what the order is called.');
+  const order = readObject(orderSchema, answer.body, 'order');
+  const progress = { restarts: steps.restarts ?? 0, finalize: order.finalize, authorizations: order.authorizations };
+  return {
+    kind: 'go',
+    set: {
+      state: order.status === 'pending' ? 'authorizing' : 'finalizing',
+      url: answer.location,
+      steps: progress,
+      give_up_at: Math.min(row.give_up_at, endOf(order) ?? Infinity),
+    },
+  };
+};
+
+function endOf({ expires }: OrderObject): number | undefined {
+  const at = expires === undefined ? Number.NaN : Date.parse(expires);
+  return Number.isNaN(at) ? undefined : at;
+}
+
+async function readAuthorization(account: OpenAccount, url: string): Promise<AuthorizationObject> {
+  return readObject(authorizationSchema, (await ask(account, url)).body, 'authorization');
+}
+
+/** Reads the authorizations, and makes ready what answers the challenges of those that are not valid yet. */
+const authorize: Step = async (context) => {
+  const { row, definition, steps, account, deps } = context;
+  const challenges: NonNullable<OrderProgress['challenges']>[number][] = [];
+  const changes: Change[] = [];
+  for (const url of steps.authorizations ?? []) {
+    const authorization = await readAuthorization(account, url);
+    if (authorization.status === 'valid') continue;
+    if (authorization.status !== 'pending') return { kind: 'fail', reason: whyNot(authorization) };
+    const challenge = authorization.challenges.find(({ type }) => type === definition.challenge);
+    const identifier = authorization.identifier.value.toLowerCase();
+    if (challenge?.url === undefined || challenge.token === undefined)
+      return { kind: 'fail', reason: notOffered(definition.challenge, authorization) };
+    if (!definition.identifiers.some(({ value }) => value === identifier || value === `*.${identifier}`))
+      return { kind: 'fail', reason: 'The authority asks for a proof of a name that was not ordered.' };
+    const keyAuthorization = keyAuthorizationOf(challenge.token, account.signer.key.thumbprint);
+    const record =
+      definition.challenge === 'dns-01'
+        ? { record: { name: recordName(identifier), value: dnsDigestOf(keyAuthorization) } }
+        : {};
+    challenges.push({ authorization: url, url: challenge.url, identifier, ...record });
+    const answer: ChallengeRow = {
+      id: newId('ach', deps.clock.now()),
+      namespace: row.namespace,
+      order_id: row.id,
+      type: definition.challenge,
+      identifier,
+      token: challenge.token,
+      key_authorization: keyAuthorization,
+      published: definition.dns_provider === undefined ? 0 : 1,
+      created_at: deps.clock.now(),
+    };
+    changes.push(insert('acme_client_challenges', { ...answer }));
+  }
+  const state = challenges.length === 0 ? 'finalizing' : stateOfChallenge(definition);
+  return { kind: 'go', set: { state, steps: { ...steps, challenges } }, changes };
+};
+
+function stateOfChallenge({ challenge, dns_provider: provider }: OrderDefinition): OrderRow['state'] {
+  if (challenge !== 'dns-01') return 'responding';
+  return provider === undefined ? 'operator' : 'publishing';
+}
+
+function notOffered(challenge: string, { challenges, identifier }: AuthorizationObject): string {
+  const offered = challenges.map(({ type }) => type).slice(0, 10);
+  return `The authority does not offer ${challenge} for ${identifier.value}, but ${offered.join(', ') || 'nothing'}.`;
+}
+
+function whyNot({ status, identifier, challenges }: AuthorizationObject): string {
+  const problem = challenges.find(({ error }) => error !== undefined);
+  const reason = problem === undefined ? '' : `: ${problem.type}: ${readProblem(problem.error, 0).message}`;
+  return `The authorization of ${identifier.value} is ${status}${reason}`;
+}
+
+const publish: Step = async ({ deps, row, definition, steps }) => {
+  const provider = definition.dns_provider ?? '';
+  for (const { record } of steps.challenges ?? [])
+    if (record !== undefined) await deps.records.publish(row.namespace, provider, record);
+  return { kind: 'go', set: { state: 'propagating', steps: { ...steps, looks: 0 } } };
+};
+
+/** Somebody must do something first; acme.complete_order says that it was done. */
+const waitForOperator: Step = ({ row }) => Promise.resolve({ kind: 'wait', until: row.give_up_at });
+
+/** Records that nobody sees would cost a failed validation; who cannot see them lets the authority look. */
+const mostLooks = 60;
+
+const propagate: Step = async ({ deps, steps }) => {
+  const looks = (steps.looks ?? 0) + 1;
+  const records = (steps.challenges ?? []).flatMap(({ record }) => (record === undefined ? [] : [record]));
+  const seen = await Promise.all(records.map((record) => deps.records.isVisible(record)));
+  if (!seen.includes(false) || looks > mostLooks)
+    return { kind: 'go', set: { state: 'responding', steps: { ...steps, looks: 0 } } };
+  const until = deps.clock.now() + clamp(looks * 500, 500, 20 * second);
+  return { kind: 'wait', set: { steps: { ...steps, looks } }, until };
+};
+
+/** RFC 8555 §7.5.1. To say it again of one that is being looked at does nothing. */
+const respond: Step = async ({ account, steps }) => {
+  for (const { url, authorization } of steps.challenges ?? []) {
+    const { status } = await readAuthorization(account, authorization);
+    if (status === 'pending') await ask(account, url, {});
+  }
+  return { kind: 'go', set: { state: 'validating', steps: { ...steps, looks: 0 } } };
+};
+
+const validate: Step = async ({ deps, account, steps }) => {
+  const looks = (steps.looks ?? 0) + 1;
+  let retryAfter = 0;
+  for (const { authorization: url } of steps.challenges ?? []) {
+    const answer = await ask(account, url);
+    const authorization = readObject(authorizationSchema, answer.body, 'authorization');
+    if (authorization.status === 'valid') continue;
+    if (authorization.status !== 'pending') return { kind: 'fail', reason: whyNot(authorization) };
+    retryAfter = Math.max(retryAfter, answer.retryAfter ?? 0);
+    return { kind: 'wait', set: { steps: { ...steps, looks } }, until: nextLook(deps, looks, retryAfter) };
+  }
+  return { kind: 'go', set: { state: 'finalizing', steps: { ...steps, looks: 0 } } };
+};
+
+/** What the authority asks for, within bounds; else soon, and then less and less often. Seconds and milliseconds. */
+export function nextLook(deps: ClientDeps, looks: number, retryAfter: number | undefined): number {
+  const wanted = retryAfter === undefined || retryAfter === 0 ? 100 * 2 ** Math.min(looks, 10) : retryAfter * second;
+  return deps.clock.now() + clamp(wanted, 100, 60 * second);
+}
+
+const finalize: Step = async (context) => {
+  const { deps, row, steps, account } = context;
+  const answer = await ask(account, row.url ?? '');
+  const order = readObject(orderSchema, answer.body, 'order');
+  const looks = (steps.looks ?? 0) + 1;
+  const wait = (retryAfter: number | undefined): StepOutcome => ({
+    kind: 'wait',
+    set: { steps: { ...steps, looks } },
+    until: nextLook(deps, looks, retryAfter),
+  });
+  switch (order.status) {
+    case 'invalid':
+      return { kind: 'fail', reason: orderFailure(order) };
+    case 'pending':
+      // An authorization that was valid has ended since.
+      return restart(context, 'The authority wants the names to be proved again.');
+    case 'processing':
+      return wait(answer.retryAfter);
+    case 'valid':
+      return downloadable(steps, order);
+    case 'ready': {
+      const csr = Buffer.from(row.csr).toString('base64url');
+      const finalized = await ask(account, order.finalize, { csr });
+      const after = readObject(orderSchema, finalized.body, 'order');
+      if (after.status === 'valid') return downloadable(steps, after);
+      return after.status === 'invalid' ? { kind: 'fail', reason: orderFailure(after) } : wait(finalized.retryAfter);
+    }
+  }
+};
+
+function downloadable(steps: OrderProgress, { certificate }: OrderObject): StepOutcome {
+  if (certificate === undefined) throw new MalformedAnswer('The authority’s order is valid and names no certificate.');
+  return { kind: 'go', set: { state: 'downloading', steps: { ...steps, certificate } } };
+}
+
+function orderFailure({ error }: OrderObject): string {
+  return error === undefined
+    ? 'The authority made the order invalid and does not say why.'
+    : `The authority made the order invalid: ${readProblem(error, 0).message}`;
+}
+
+const mostRestarts = 3;
+
+/** Begins anew at the authority, as when it has forgotten the order. */
+export function restart({ steps, deps }: StepContext, reason: string): StepOutcome {
+  const restarts = (steps.restarts ?? 0) + 1;
+  if (restarts > mostRestarts) return { kind: 'fail', reason };
+  const until = deps.clock.now() + restarts * second;
+  return { kind: 'retry', reason, set: { state: 'created', url: null, steps: { restarts } }, until };
+}
+
+/** Takes TXT records away that the order, now ended, may have left. */
+export async function cleanUp(deps: ClientDeps, row: OrderRow, definition: OrderDefinition): Promise<StepOutcome> {
+  const left = await deps.store.all<ChallengeRow>(
+    'SELECT * FROM acme_client_challenges WHERE order_id = ? AND published = 1',
+    [row.id],
+  );
+  for (const each of left)
+    await deps.records.withdraw(row.namespace, definition.dns_provider ?? '', {
+      name: recordName(each.identifier),
+      value: dnsDigestOf(each.key_authorization),
+    });
+  return { kind: 'cleaned' };
+}
+
+/** Registers the key again at an authority that forgot the account. */
+export function reRegistered(context: StepContext, url: string): StepOutcome {
+  const { account, deps, steps } = context;
+  const set = { url, updated_at: deps.clock.now() };
+  const restarts = (steps.restarts ?? 0) + 1;
+  if (restarts > mostRestarts) return { kind: 'fail', reason: 'The authority forgets the account again and again.' };
+  return {
+    kind: 'go',
+    set: { state: 'created', url: null, steps: { restarts } },
+    changes: [
+      update('acme_accounts', set, { id: account.row.id, url: account.row.url }, { add: { version: 1 }, expect: 1 }),
+    ],
+  };
+}
+
+export const stepOf: Readonly<Record<Exclude<OrderRow['state'], 'issued' | 'failed' | 'cancelled'>, Step>> = {
+  created: begin,
+  authorizing: authorize,
+  publishing: publish,
+  operator: waitForOperator,
+  propagating: propagate,
+  responding: respond,
+  validating: validate,
+  finalizing: finalize,
+  downloading: deliver,
+};
