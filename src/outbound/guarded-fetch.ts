@@ -85,7 +85,6 @@ export function createGuardedFetch(options: OutboundOptions): GuardedFetch {
     const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
     const found = isIP(host) === 0 ? await withinTime(resolveName(host, resolve, signal), signal, host) : [host];
     const addresses = found.filter((each) => isPublicAddress(each) || isAllowed(each));
-    if (found.length === 0) throw new OutboundError('unresolved', `${host} has no address`);
     if (addresses.length === 0)
       throw new OutboundError('refused_address', `${host} is at no address of the public Internet`);
     const tried = addresses.slice(0, options.addressesTried ?? 1);

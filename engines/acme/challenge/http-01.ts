@@ -41,7 +41,9 @@ export async function validateHttp(
     addressesTried: maxAddresses,
     resolve: async (host, hopSignal) => {
       try {
-        return inTurns(await perspective.addresses(host, hopSignal));
+        const found = await perspective.addresses(host, hopSignal);
+        if (found.length === 0) throw new DnsError('failed', 'it has neither an A nor an AAAA record');
+        return inTurns(found);
       } catch (thrown) {
         if (thrown instanceof DnsError) dnsError = thrown;
         throw thrown;
@@ -108,8 +110,7 @@ function outboundFailed(error: OutboundError, url: string, dnsError: DnsError | 
   const host = URL.parse(url)?.hostname ?? 'the responder';
   switch (error.fault) {
     case 'unresolved':
-      if (dnsError !== undefined) return dnsFailed(host, dnsError);
-      return failed('dns', `${host} has neither an A nor an AAAA record`);
+      return dnsFailed(host, dnsError ?? new DnsError('failed', 'it cannot be resolved'));
     case 'refused_address':
       return addressRefused(host);
     case 'too_large':
