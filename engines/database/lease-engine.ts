@@ -3,7 +3,8 @@ import type { Grant } from '#core/grant.ts';
 import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
 import type { LeaseRow } from '#lease/tables.ts';
 import type { DatabaseDeps, Recheck } from './deps.ts';
-import type { Connection } from './directory.ts';
+import type { Store } from '#storage/store.ts';
+import { type Connection, connectionResource, roleResource } from './directory.ts';
 import { revokeCertificates } from './login.ts';
 import { readRevocation } from './mint.ts';
 import type { Target, UserName } from './target.ts';
@@ -11,7 +12,7 @@ import { assertActive } from './life.ts';
 import { explained, toRevocationError } from './target-failure.ts';
 import { decideTerms, refusalError } from './terms.ts';
 
-type Parts = Pick<DatabaseDeps, 'directory' | 'pools' | 'issuer' | 'clock'>;
+type Parts = Pick<DatabaseDeps, 'store' | 'directory' | 'pools' | 'issuer' | 'clock'>;
 
 /** The engine, as the lease manager sees it. */
 export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
@@ -43,8 +44,19 @@ export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
     },
     extend,
     mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
+    resources: (namespace, kind) => resourcesOf(parts.store, namespace, kind),
     targetTime: (lease) => withTarget(lease, async (target) => (await target.inspect()).now),
   };
+}
+
+/** At most so many: they are for telling a name that was mistyped. */
+const mostNames = 1000;
+
+async function resourcesOf(store: Store, namespace: string, kind: 'role' | 'target'): Promise<readonly string[]> {
+  const [table, resource] =
+    kind === 'role' ? ['database_roles', roleResource] : ['database_connections', connectionResource];
+  const sql = `SELECT name FROM ${table} WHERE namespace = ? ORDER BY name LIMIT ${mostNames}`;
+  return (await store.all<{ name: string }>(sql, [namespace])).map(({ name }) => resource(name));
 }
 
 function certificateEnds(): AppError {

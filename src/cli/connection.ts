@@ -65,16 +65,19 @@ function isLoopback(hostname: string): boolean {
   );
 }
 
+/** Set for a command that must not find the administrator's token by itself (`chancery run`). */
+export const tokenFileSwitch = 'CHANCERY_NO_TOKEN_FILE';
+
 /**
  * CHANCERY_TOKEN, else the administrator's token that the server wrote on its first start. The latter only for a server
- * on this machine: another one must not be shown the keys of this one.
+ * on this machine: another one must not be shown the keys of this one. Never with CHANCERY_NO_TOKEN_FILE.
  */
 function readToken(env: Environment, url: URL): Pick<Connection, 'token' | 'tokenSource'> {
   const given = env['CHANCERY_TOKEN'];
   if (given !== undefined && given !== '')
     return { token: checkToken(given, 'CHANCERY_TOKEN'), tokenSource: 'CHANCERY_TOKEN' };
   const file = join(env['CHANCERY_DATA'] || '.chancery', 'admin.token');
-  if (!isLoopback(url.hostname)) return { token: undefined, tokenSource: 'none' };
+  if (!isLoopback(url.hostname) || env[tokenFileSwitch]) return { token: undefined, tokenSource: 'none' };
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

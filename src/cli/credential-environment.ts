@@ -1,3 +1,4 @@
+import { tokenFileSwitch } from './connection.ts';
 import type { CredentialFiles } from './credential-files.ts';
 import type { Environment } from './screen.ts';
 
@@ -8,7 +9,7 @@ interface Credentials {
 
 /** What the child must not inherit: settings of another user or server would win over what it is given. */
 const foreign =
-  'PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSERVICE PGSSLMODE PGSSLROOTCERT PGSSLCERT PGSSLKEY MYSQL_HOST MYSQL_TCP_PORT MYSQL_PWD MYSQL_USER MYSQL_DATABASE MYSQL_HOME MARIADB_HOME MYSQL_SSL_CERT MYSQL_SSL_KEY MYSQL_SSL_CA DATABASE_URL'.split(
+  'PGHOST PGHOSTADDR PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSERVICE PGSSLMODE PGSSLROOTCERT PGSSLCERT PGSSLKEY MYSQL_HOST MYSQL_TCP_PORT MYSQL_PWD MYSQL_USER MYSQL_DATABASE MYSQL_HOME MARIADB_HOME MYSQL_SSL_CERT MYSQL_SSL_KEY MYSQL_SSL_CA MYSQL_OPTION_FILE DATABASE_URL'.split(
     ' ',
   );
 
@@ -18,7 +19,7 @@ export function childEnvironment(
   { lease_id, connection_url }: Credentials,
   { keepsToken, files }: { readonly keepsToken: boolean; readonly files: CredentialFiles | undefined },
 ): Record<string, string> {
-  const left = new Set(keepsToken ? foreign : [...foreign, 'CHANCERY_TOKEN']);
+  const left = new Set(keepsToken ? foreign : [...foreign, 'CHANCERY_TOKEN', tokenFileSwitch]);
   const inherited = Object.entries(env).filter(([name, value]) => value !== undefined && !left.has(name));
   return {
     ...(Object.fromEntries(inherited) as Record<string, string>),
@@ -26,6 +27,7 @@ export function childEnvironment(
     ...(files && fileVariables(connection_url, files)),
     DATABASE_URL: files === undefined ? connection_url : withFiles(connection_url, files),
     CHANCERY_LEASE_ID: lease_id,
+    ...(keepsToken ? {} : { [tokenFileSwitch]: '1' }),
   };
 }
 
@@ -53,9 +55,15 @@ function clientVariables(url: URL): Record<string, string> {
   });
 }
 
-function fileVariables(url: string, { folder, certificate = '', key = '', serverCa = '' }: CredentialFiles) {
+function fileVariables(url: string, given: CredentialFiles) {
+  const { folder, certificate = '', key = '', serverCa = '', options = '' } = given;
   if (isPostgres(url)) return present({ PGSSLCERT: certificate, PGSSLKEY: key, PGSSLROOTCERT: serverCa });
-  const files = { MYSQL_SSL_CERT: certificate, MYSQL_SSL_KEY: key, MYSQL_SSL_CA: serverCa };
+  const files = {
+    MYSQL_SSL_CERT: certificate,
+    MYSQL_SSL_KEY: key,
+    MYSQL_SSL_CA: serverCa,
+    MYSQL_OPTION_FILE: options,
+  };
   return present({ ...files, MYSQL_HOME: folder, MARIADB_HOME: folder });
 }
 

@@ -18,13 +18,16 @@ export interface CredentialFiles {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
   readonly serverCa: string | undefined;
+  /** For the clients of MySQL and MariaDB: it holds the password. */
+  readonly options: string | undefined;
   remove(): Promise<void>;
 }
 
 /** Undefined: there is nothing to write. What was written is removed again when something cannot be. */
 export async function writeCredentialFiles(lease: FileCredentials): Promise<CredentialFiles | undefined> {
   const { certificate, chain = [], private_key: key, server_ca: ca, connection_url: url } = lease;
-  if (certificate === undefined && ca === undefined) return undefined;
+  const isMysql = !url.startsWith('postgres');
+  if (certificate === undefined && ca === undefined && !isMysql) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'chancery-run-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   const write = async (name: string, text: string | undefined) => {
@@ -34,33 +37,45 @@ export async function writeCredentialFiles(lease: FileCredentials): Promise<Cred
     return path;
   };
   try {
-    const files = {
-      folder,
-      remove,
+    const tls = {
       certificate: await write('client.crt', certificate && [certificate, ...chain].join('')),
       key: await write('client.key', key),
       serverCa: await write('server-ca.crt', ca),
     };
-    if (!url.startsWith('postgres')) await write('my.cnf', optionFile(new URL(url), files));
-    return files;
+    const options = isMysql ? await write('my.cnf', optionFile(new URL(url), tls)) : undefined;
+    return { folder, remove, ...tls, options };
   } catch (thrown) {
     await remove();
     throw thrown;
   }
 }
 
-/** Clients of MySQL and MariaDB find it by MYSQL_HOME and MARIADB_HOME: they take neither user nor TLS from the environment. */
+/**
+ * Clients of MySQL and MariaDB find it by MYSQL_HOME and MARIADB_HOME: they take neither user nor TLS from the environment,
+ * and MYSQL_PWD is deprecated. A database under `[client]` would end those that know of none, as mariadb-admin.
+ */
 function optionFile(url: URL, files: Pick<CredentialFiles, 'certificate' | 'key' | 'serverCa'>): string {
-  const options = {
+  const client = {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port,
     user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
     'ssl-cert': files.certificate,
     'ssl-key': files.key,
     'ssl-ca': files.serverCa,
   };
-  const lines = Object.entries(options).flatMap(([name, value]) => (value ? [`${name}="${value}"`] : []));
   // MySQL's clients verify by themselves as soon as there is an ssl-ca.
   const verified = files.serverCa === undefined ? [] : ['[client-mariadb]', 'ssl-verify-server-cert'];
-  return ['[client]', ...lines, ...verified, ''].join('\n');
+  const database = decodeURIComponent(url.pathname.slice(1));
+  return ['[client]', ...settings(client), '[mysql]', ...settings({ database }), ...verified, ''].join('\n');
+}
+
+function settings(options: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => (value ? [`${name}="${quoted(value)}"`] : []));
+}
+
+/** Between quotes a backslash escapes (https://mariadb.com/kb/en/configuring-mariadb-with-option-files/). */
+function quoted(value: string): string {
+  const escapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+  return value.replace(/["'\\]/g, '\\$&').replace(/[\n\r\t]/g, (char) => escapes[char] ?? '');
 }

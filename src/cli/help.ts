@@ -13,6 +13,7 @@ export const environmentVariables: readonly (readonly [name: string, text: strin
   ['CHANCERY_URL', 'The server. Default http://127.0.0.1:8420; plain http to this machine only'],
   ['CHANCERY_TOKEN', 'The token to show. Without it, and for a server on this machine, the one in admin.token is used'],
   ['CHANCERY_DATA', 'Folder of admin.token. Default .chancery'],
+  ['CHANCERY_NO_TOKEN_FILE', 'Set: admin.token is not used'],
   ['CHANCERY_CA_FILE', 'PEM file of the only roots to trust for https'],
   ['NO_COLOR', 'Set: no colours'],
 ];

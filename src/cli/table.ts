@@ -36,38 +36,64 @@ export function startTable(columns: readonly string[]): Table {
   return { columns, widths: columns.map((column) => displayWidth(column)), headed: false };
 }
 
-/** The rows as lines; the first call begins with the names of the columns. */
+/**
+ * The rows as lines; the first call begins with the names of the columns. Where they are wider than the paper, of times
+ * only the distance is shown, and other columns are cut before it.
+ */
 export function tableRows(table: Table, items: readonly Item[], paper: Paper): string {
-  const rows = items.map((item) => table.columns.map((column) => inline(valueAt(item, column), paper)));
-  for (const row of rows) {
-    for (const [index, cell] of row.entries())
-      table.widths[index] = Math.max(table.widths[index] ?? 0, displayWidth(cell));
-  }
-  const widths = fit(table.widths, paper.width);
+  const values = items.map((item) => table.columns.map((column) => valueAt(item, column)));
+  const full = values.map((row) => row.map((value) => inline(value, paper)));
+  const narrow = paper.width !== undefined && lineWidth(widest(table.widths, full)) > paper.width;
+  const rows = narrow ? values.map((row) => row.map((value) => brief(value, paper))) : full;
+  table.widths.splice(0, table.widths.length, ...widest(table.widths, rows));
+  const isTime = (_: unknown, index: number) => narrow && values.every((row) => isTimeOrNothing(row[index], paper));
+  const widths = fit(table.widths, paper.width, table.columns.map(isTime));
   const lines = rows.map((row) => line(row, widths));
   if (!table.headed) lines.unshift(paper.style.bold(line(table.columns, widths)));
   table.headed = true;
   return lines.map((text) => `${text}\n`).join('');
 }
 
+/** `inline`, and of a time what is left of it, or how long ago it was. */
+function brief(value: unknown, paper: Paper): string {
+  return (typeof value === 'string' && relativeTime(value, paper.now)) || inline(value, paper);
+}
+
+function isTimeOrNothing(value: unknown, { now }: Paper): boolean {
+  return value === null || (typeof value === 'string' && relativeTime(value, now) !== undefined);
+}
+
+function widest(widths: readonly number[], rows: readonly (readonly string[])[]): number[] {
+  return widths.map((width, index) => Math.max(width, ...rows.map((row) => displayWidth(row[index] ?? ''))));
+}
+
 const gap = '  ';
 /** A column is not made narrower than this. */
 const minColumn = 8;
 
-/** Takes from the widest column until the line fits the terminal. */
-function fit(natural: readonly number[], width: number | undefined): number[] {
+function lineWidth(widths: readonly number[]): number {
+  return widths.reduce((sum, column) => sum + column + gap.length, -gap.length);
+}
+
+/** Takes from the widest column until the line fits the terminal; from those that are `kept` only when nothing else is left. */
+function fit(natural: readonly number[], width: number | undefined, kept: readonly boolean[]): number[] {
   const widths = [...natural];
   if (width === undefined) return widths;
-  let over = widths.reduce((sum, column) => sum + column + gap.length, -gap.length) - width;
-  while (over > 0) {
-    const widest = Math.max(...widths);
-    if (widest <= minColumn) break;
-    const next = Math.max(minColumn, ...widths.filter((column) => column < widest));
-    const index = widths.indexOf(widest);
-    const taken = Math.min(over, Math.max(1, widest - next));
-    widths[index] = widest - taken;
-    over -= taken;
-  }
+  const cut = (from: (index: number) => boolean): void => {
+    let over = lineWidth(widths) - width;
+    while (over > 0) {
+      const candidates = widths.filter((_, index) => from(index));
+      const most = Math.max(...candidates);
+      if (!(most > minColumn)) return;
+      const next = Math.max(minColumn, ...candidates.filter((column) => column < most));
+      const index = widths.findIndex((column, at) => column === most && from(at));
+      const taken = Math.min(over, Math.max(1, most - next));
+      widths[index] = most - taken;
+      over -= taken;
+    }
+  };
+  cut((index) => kept[index] !== true);
+  cut(() => true);
   return widths;
 }
 

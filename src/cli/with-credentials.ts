@@ -22,17 +22,24 @@ Asks for credentials of a database role, runs the command with them in its envir
   --role ROLE        role that says what the user may do
   --ttl DURATION     life of the lease; it is renewed while the command runs. Default: that of the role
   --purpose TEXT     why it is needed; kept in the audit
+  --approval-id ID   an approval given for this very request
   --no-renew         let the lease end at its ttl even when the command still runs
-  --keep-token       leave CHANCERY_TOKEN in the environment of the command, which is taken out otherwise
+  --keep-token       let the command have our own token: CHANCERY_TOKEN, or that of admin.token
   --help             this text
 
 In the environment: DATABASE_URL and CHANCERY_LEASE_ID; PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE for
 PostgreSQL; MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_PWD, MYSQL_USER and MYSQL_DATABASE for MySQL and MariaDB.
 
-A login by certificate, and the certificates that the server's leads to, come in files of a private folder that is removed in
-the end: PGSSLCERT, PGSSLKEY and PGSSLROOTCERT name them for PostgreSQL, MYSQL_SSL_CERT, MYSQL_SSL_KEY and MYSQL_SSL_CA for
-others; clients of MySQL and MariaDB find them by themselves, through MYSQL_HOME. Such a lease is not renewed: its end is
-that of the certificate.
+The clients of MySQL and MariaDB (mysql, mariadb-dump) take user, password and database from an option file of mode 0600,
+which they find by MYSQL_HOME. A ~/.my.cnf with a user or password of its own comes after it and wins: then name the file
+that MYSQL_OPTION_FILE says, as in sh -c 'mysql --defaults-file="$MYSQL_OPTION_FILE"'.
+
+A login by certificate, and the certificates that the server's leads to, come in files as well: PGSSLCERT, PGSSLKEY and
+PGSSLROOTCERT name them for PostgreSQL, MYSQL_SSL_CERT, MYSQL_SSL_KEY and MYSQL_SSL_CA for others. Such a lease is not
+renewed: its end is that of the certificate. All files are in a private folder, which is removed in the end.
+
+The command does not get our own token: CHANCERY_TOKEN is taken out, and CHANCERY_NO_TOKEN_FILE=1 keeps a chancery in it
+from reading admin.token. That is no wall: who runs as the same user of the machine can read that file.
 
 Exit code: that of the command; 128 and the number of the signal that ended it; 126 or 127 when it could not be run;
 those of the other commands (chancery help) when no credentials were given out.
@@ -45,6 +52,7 @@ interface Order {
   readonly role: string;
   readonly ttl: string | undefined;
   readonly purpose: string | undefined;
+  readonly approval: string | undefined;
   readonly renews: boolean;
   readonly keepsToken: boolean;
   readonly command: readonly [file: string, ...words: string[]];
@@ -82,6 +90,7 @@ function readOrder(argv: readonly string[]): Order | undefined {
     role: flags.role,
     ttl: flags.ttl,
     purpose: flags.purpose,
+    approval: flags['approval-id'],
     renews: flags['no-renew'] !== true,
     keepsToken: flags['keep-token'] === true,
     command: [file, ...words],
@@ -95,6 +104,7 @@ function readFlags(words: readonly string[]) {
     role: text,
     ttl: text,
     purpose: text,
+    'approval-id': text,
     'no-renew': flag,
     'keep-token': flag,
     help: { ...flag, short: 'h' },
@@ -119,8 +129,9 @@ async function serve(order: Order, context: LocalContext, screen: Screen): Promi
   const api = createApi(context, readConnection(context.env));
   const signals = holdSignals();
   try {
-    const { role, ttl, purpose } = order;
-    const asked = await api.call<Lease>('database.issue_credentials', { role, ttl, purpose });
+    const { role, ttl, purpose, approval } = order;
+    const headers = approval === undefined ? undefined : { 'chancery-approval': approval };
+    const asked = await api.call<Lease>('database.issue_credentials', { role, ttl, purpose }, headers);
     // The nearest request would be told as another command than this one.
     if (asked.problem) return await showProblem(screen, { ...asked.problem, nearest: undefined }, false);
     return await runLeased(order, asked.output, { api, context, screen, signals });
@@ -208,17 +219,20 @@ type Reply<Output> =
   | { readonly problem: Problem; readonly output?: undefined }
   | { readonly problem?: undefined; readonly output: Output };
 
+type Input = Readonly<Record<string, unknown>>;
+
 interface Api {
   /** Calls an operation by its id. Throws when the server cannot be reached. */
-  call<Output>(id: string, input: Readonly<Record<string, unknown>>): Promise<Reply<Output>>;
+  call<Output>(id: string, input: Input, headers?: Readonly<Record<string, string>>): Promise<Reply<Output>>;
 }
 
 function createApi({ operations, version }: LocalContext, connection: Connection): Api {
   const commands = toCommands(operations);
   return {
-    async call<Output>(id: string, input: Readonly<Record<string, unknown>>): Promise<Reply<Output>> {
+    async call<Output>(id: string, input: Input, headers = {}): Promise<Reply<Output>> {
       const command = commandOf(commands, id);
-      const answer = await send(connection, toRequest(command, input), { agent: `chancery-cli/${version}` });
+      const options = { agent: `chancery-cli/${version}`, headers };
+      const answer = await send(connection, toRequest(command, input), options);
       if (answer.status < 200 || answer.status >= 300) return { problem: readProblem(answer, command, commands) };
       return { output: JSON.parse(answer.body.toString()) as Output };
     },

@@ -80,6 +80,8 @@ export interface LeaseEngine {
    * else the longest life in seconds, counted from the issue, that the role allows today.
    */
   mayRenew(grant: Grant, lease: LeaseRow, ttl: number): Promise<{ readonly maxTtl: number }>;
+  /** Resources of the roles or targets that exist in a namespace, whether they have leases or not. */
+  resources(namespace: string, kind: 'role' | 'target'): Promise<readonly string[]>;
   /** The target's own clock in milliseconds, where it has one; to tell a jump of ours from time that passed. */
   targetTime(lease: LeaseRow): Promise<number | undefined>;
 }

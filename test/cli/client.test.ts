@@ -259,6 +259,11 @@ describe('the token of the administrator', () => {
     }
   });
 
+  test('is not taken where it must not be found', () => {
+    const connection = readConnection({ CHANCERY_DATA: folder, CHANCERY_NO_TOKEN_FILE: '1' });
+    assert.deepEqual([connection.token, connection.tokenSource], [undefined, 'none']);
+  });
+
   test('gives way to CHANCERY_TOKEN', () => {
     assert.equal(readConnection({ CHANCERY_DATA: folder, CHANCERY_TOKEN: 'chy_mine' }).token, 'chy_mine');
   });

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import { writeCredentialFiles } from '#cli/credential-files.ts';
+import { mariadbWorld } from '#test/mariadb-target.ts';
 import { type ChildServer, type Client, spawnChancery } from '#test/chancery.ts';
 import {
   foundLogins,
@@ -103,6 +105,45 @@ test('the client of MariaDB logs in by the certificate that it finds in its opti
   const plain = await run(context, server, 'reader', `mariadb ${question}; echo "[$MYSQL_PWD]"`);
   assert.deepEqual(plain, { code: 0, output: 'first\n[]\n' });
   assert.deepEqual(await certificateStates(server), ['revoked']);
+});
+
+test('the client of MariaDB finds user, password and database in an option file that only we can read', async (context) => {
+  const server = await spawnChancery(context);
+  const world = await mariadbWorld();
+  context.after(() => world.stop());
+  const { host, port, username, password } = world.settings;
+  const connection = { name: 'app', engine: 'mysql', host, port, username, password, database: 'app', tls: 'disable' };
+  await server.ok('POST', 'database/connections', connection);
+  await server.ok('POST', 'database/roles', { name: 'reader', ...role });
+  const script = [
+    "env -u MYSQL_PWD mariadb -BNe 'SELECT note FROM notes'",
+    'printf "[client]\\nuser=other\\npassword=other\\n" > ~/.my.cnf',
+    'env -u MYSQL_PWD mariadb --defaults-file="$MYSQL_OPTION_FILE" -BNe "SELECT note FROM notes"',
+    'env -u MYSQL_PWD mariadb-dump --defaults-file="$MYSQL_OPTION_FILE" --skip-lock-tables app notes | grep -c "^INSERT"',
+    'stat -c %a "$MYSQL_OPTION_FILE"',
+  ].join('; ');
+  assert.deepEqual(await run(context, server, 'reader', script), { code: 0, output: 'first\nfirst\n1\n600\n' });
+});
+
+test('what an option file would take for something else arrives as it is', async () => {
+  const word = String.raw`a"b'c\d#e;f=g \n[h] `;
+  const files = await writeCredentialFiles({
+    connection_url: `mysql://${encodeURIComponent(word)}:${encodeURIComponent(word)}@[::1]:3306/${encodeURIComponent(word)}`,
+  });
+  try {
+    const words = [`--defaults-file=${files?.options}`, 'client', 'mysql'];
+    const { stdout } = await promisify(execFile)('my_print_defaults', words);
+    assert.deepEqual(stdout.split('\n'), [
+      '--host=::1',
+      '--port=3306',
+      `--user=${word}`,
+      `--password=${word}`,
+      `--database=${word}`,
+      '',
+    ]);
+  } finally {
+    await files?.remove();
+  }
 });
 
 test('where the login is by password, the certificates of the server are there all the same', async (context) => {

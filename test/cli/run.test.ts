@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type ChildServer, spawnChancery } from '#test/chancery.ts';
@@ -76,6 +78,37 @@ test('the token stays with us unless it is to be kept, and so do settings of ano
   assert.equal(plain.output(), '[] [] [] [/home/a]\n');
   const kept = run(['--keep-token', ...role, 'sh', '-c', 'test -n "$CHANCERY_TOKEN"'], env);
   assert.equal(await kept.code, 0, kept.output());
+});
+
+test('a chancery in the command does not find the token of the administrator by itself', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-run-'));
+  writeFileSync(join(folder, 'admin.token'), server.token ?? '');
+  try {
+    const env = { CHANCERY_TOKEN: '', CHANCERY_DATA: folder };
+    const inside = [...role, chancery, 'database', 'list-roles'];
+    const without = run(inside, env);
+    assert.equal(await without.code, 3, without.output());
+    const kept = run(['--keep-token', ...inside], env);
+    assert.equal(await kept.code, 0, kept.output());
+    assert.match(kept.output(), /readonly/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a role that asks for an approval gives its credentials to the very request that was approved', async () => {
+  const rule = { effect: 'allow', operations: ['database.issue_credentials'], resources: ['database/roles/readonly'] };
+  await server.ok('POST', 'policies', { name: 'asking', rules: [{ ...rule, conditions: { approval: true } }] });
+  await server.ok('POST', 'principals', { name: 'asker', kind: 'agent', policies: ['asking'] });
+  const { key } = await server.ok('POST', 'principals/asker/keys', {});
+  const words = ['--purpose', 'a look', ...role, 'psql', '-Atc', 'SELECT note FROM notes'];
+  const asked = run(words, { CHANCERY_TOKEN: key });
+  assert.equal(await asked.code, 4, asked.output());
+  const [id = ''] = /apr_\w+/.exec(asked.output()) ?? [];
+  await server.ok('POST', `approvals/${id}/approve`, {});
+  const approved = run(['--approval-id', id, ...words], { CHANCERY_TOKEN: key });
+  assert.equal(await approved.code, 0, approved.output());
+  assert.equal(approved.output(), 'first\n');
 });
 
 test('a command that fails, is not there or cannot be run ends with the code that a shell would give', async () => {

@@ -289,6 +289,27 @@ function many(open: Open): void {
     await checkBooks(house);
   });
 
+  test('a filter by what does not exist is told, with what is near; by what exists and has no leases it ends none', async (context) => {
+    const house = await open(context);
+    const ask = (filter: object) => house.call('POST', 'leases/revoke', filter);
+    for (const [filter, near] of [
+      [{ role: 'reader' }, /did you mean files\/roles\/reader\?/i],
+      [{ target: 'files/targets/shelv' }, /files\/targets\/shelf/],
+      [{ principal: 'admni' }, /admin/],
+      [{ engine: 'file' }, /files/],
+    ] as const) {
+      const { status, body } = await ask(filter);
+      assert.deepEqual([status, body.code], [404, 'not_found'], JSON.stringify(filter));
+      assert.match(body.hint, near);
+    }
+    for (const filter of [{ role: 'files/roles/reader' }, { target: 'files/targets/shelf' }, { principal: 'admin' }])
+      assert.deepEqual((await ask(filter)).body, { revoking: 0, minting: 0 });
+    await house.mint({ role: 'gone' });
+    assert.deepEqual((await ask({ role: 'files/roles/gone' })).body, { revoking: 1, minting: 0 });
+    await house.service.sweep();
+    assert.deepEqual((await ask({ role: 'files/roles/gone' })).body, { revoking: 0, minting: 0 });
+  });
+
   test('a drain ends all leases of a role and says how many are left', async (context) => {
     const house = await open(context);
     for (let count = 0; count < 3; count++) await house.mint();

@@ -93,6 +93,7 @@ export function filesEngine(folder: string, clock: Clock, refuses: () => boolean
       if (refuses()) throw new AppError('denied', 'The role may not be used any more.');
       return { maxTtl: 86_400 };
     },
+    resources: async (_namespace, kind) => (kind === 'role' ? ['files/roles/reader'] : ['files/targets/shelf']),
     async targetTime(lease) {
       const { clock: offset } = await behaviourOf(folder, targetName(lease.target));
       return offset === null ? undefined : clock.now() + (offset ?? 0);

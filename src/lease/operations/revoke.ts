@@ -11,6 +11,7 @@ import { revoke } from '#lease/revocation.ts';
 import type { LeaseRow, LeaseTables } from '#lease/tables.ts';
 import { leaseId, leaseView, showLease } from '#lease/views.ts';
 import { filterFields, filterNames } from './filter.ts';
+import { type Filter, requireKnown } from './known.ts';
 
 interface RevokePlan {
   /** The lease as it is once the intent is on record. */
@@ -126,6 +127,7 @@ export const revokeLeases = defineOperation({
   async intend(grant, input, deps: LeaseDeps) {
     const where = filterOf(grant, input);
     const plan = await countMatches(deps, where);
+    if (plan.revoking + plan.minting === 0) await requireKnown(deps, grant.namespace, input);
     const filter = filterNames.filter((field) => input[field] !== undefined).join();
     return { plan, changes: endMatching(where, 'revoked', deps.clock.now()), audit: { ...plan, filter } };
   },
@@ -135,10 +137,7 @@ export const revokeLeases = defineOperation({
   },
 });
 
-function filterOf(
-  grant: Grant,
-  input: { readonly [Name in (typeof filterNames)[number]]?: string | undefined },
-): Where {
+function filterOf(grant: Grant, input: Filter): Where {
   const given = filterNames.flatMap((field) => (input[field] === undefined ? [] : [[field, input[field]] as const]));
   if (given.length === 0)
     throw new AppError('invalid_request', 'No filter is given, and everything is never revoked at once.', {
