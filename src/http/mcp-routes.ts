@@ -150,8 +150,11 @@ function mcpHandler(endpoint: McpEndpoint, deps: McpRouteDeps) {
 
 function setHeaders(response: ServerResponse, requestId: string): void {
   response.setHeader('x-request-id', requestId);
-  response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
+  const writeHead = response.writeHead.bind(response) as (status: number, headers: object) => ServerResponse;
+  // The SDK writes `no-cache` on streams, which lets caches keep them.
+  response.writeHead = ((status: number, headers: object) =>
+    writeHead(status, { ...headers, 'cache-control': 'no-store, no-transform' })) as ServerResponse['writeHead'];
 }
 
 /** A problem document, as everywhere; what OAuth clients need stands in its headers. Returns the status. */

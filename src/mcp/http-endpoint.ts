@@ -5,16 +5,15 @@ import type { Credentials, Dispatch } from '#core/dispatch.ts';
 import { AppError, toAppError } from '#core/errors.ts';
 import type { BoundOperation } from '#core/operation.ts';
 import type { Principal } from '#core/principal.ts';
-import type { SecretDelivery } from './backend.ts';
+import type { OfferedOperation, SecretDelivery } from './backend.ts';
 import { createCaller } from './caller.ts';
-import { areaOf, offerOperations } from './catalogue.ts';
+import { areaOf, offerOperations, toolNameOf } from './catalogue.ts';
 import { createDispatchBackend } from './dispatch-backend.ts';
 import type { FaultLog } from './failure.ts';
-import { findOperation, runReadTool, runTool } from './meta-tools.ts';
+import { runReadTool, runTool } from './meta-tools.ts';
 import { createServer, type ServerPart } from './server.ts';
 import { isAreaOpen, type McpSettings } from './settings.ts';
 import { createSurfaces, type SurfaceChoice } from './surface.ts';
-import { toolNameOf } from './catalogue.ts';
 
 /**
  * Streamable HTTP. Who asks is known before the SDK sees the message: what it answers by itself (initialize, lists) is
@@ -217,7 +216,10 @@ function refuseBatches(body: unknown): void {
 
 interface Message {
   readonly method?: unknown;
-  readonly params?: { readonly name?: unknown; readonly arguments?: { readonly operation?: unknown } };
+  readonly params?: {
+    readonly name?: unknown;
+    readonly arguments?: { readonly operation?: unknown; readonly input?: unknown };
+  };
 }
 
 /** Thrown for a token that was narrowed too far: 403 with the scope that would do (RFC 6750 §3.1). */
@@ -227,30 +229,30 @@ async function stepUp(
   options: EndpointOptions,
   asker: Asker,
   body: unknown,
-  offered: ReturnType<typeof offerOperations>,
+  offered: readonly OfferedOperation[],
 ): Promise<void> {
   const { principal } = asker;
   if (principal.narrowings.length === 0) return;
-  const id = operationAsked(body as Message, offered);
+  const { id, input } = operationAsked(body as Message, offered);
   if (id === undefined || options.mayReach(principal, id)) return;
   const refusal = new AppError('denied', `This token was narrowed, and ${id} is not among what was left to it.`, {
     hint: `Ask for a token that includes ${id}.`,
     members: { [scopeMember]: id },
   });
-  await record(options, id, (body as Message).params?.arguments, asker, refusal);
+  await record(options, id, input, asker, refusal);
   throw refusal;
 }
 
-function operationAsked(message: Message | undefined, offered: ReturnType<typeof offerOperations>): string | undefined {
-  const name = message?.params?.name;
-  if (message?.method !== 'tools/call' || typeof name !== 'string') return undefined;
+/** Which operation a tool call asks for, if any, and with what. */
+function operationAsked(
+  message: Message | undefined,
+  offered: readonly OfferedOperation[],
+): { readonly id?: string | undefined; readonly input?: unknown } {
+  const { name, arguments: args } = message?.params ?? {};
+  if (message?.method !== 'tools/call' || typeof name !== 'string') return {};
   if (name !== runTool.name && name !== runReadTool.name)
-    return offered.find((operation) => toolNameOf(operation) === name)?.id;
-  const word = message.params?.arguments?.operation;
-  try {
-    return typeof word === 'string' ? findOperation(offered, word).id : undefined;
-  } catch {
-    // No operation of this name: the tool says so.
-    return undefined;
-  }
+    return { id: offered.find((operation) => toolNameOf(operation) === name)?.id, input: args };
+  const word = args?.operation;
+  const asked = offered.find((operation) => operation.id === word || toolNameOf(operation) === word);
+  return { id: asked?.id, input: args?.input };
 }

@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
@@ -40,8 +42,14 @@ export function newClient(era: Era): Client {
 /** Settings under which tests make as many calls as they like. */
 export const unhurried = { CHANCERY_MCP_RATE_LIMIT: 'off' };
 
-export function startServer(context: TestContext, env: Readonly<Record<string, string>> = {}): Promise<InProcess> {
-  return startChancery(context, { env: { ...unhurried, ...env } });
+export async function startServer(
+  context: TestContext,
+  env: Readonly<Record<string, string>> = {},
+): Promise<InProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-mcp-'));
+  const server = await startChancery(context, { folder, env: { ...unhurried, ...env } });
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  return server;
 }
 
 /** The structured content of a call that must succeed. */
