@@ -1,5 +1,6 @@
+import { domainToASCII } from 'node:url';
 import { parseUri } from '#pki/identifier/uri.ts';
-import type { GeneralName } from '#pki/x509/general-name.ts';
+import type { GeneralName, OtherName } from '#pki/x509/general-name.ts';
 import { attributeValues, type Name } from '#pki/x509/name.ts';
 import { oids } from '#pki/x509/oid.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
@@ -10,7 +11,7 @@ export type ConstrainedName =
   | { readonly kind: 'ip'; readonly value: string; readonly bytes: Uint8Array }
   /** `host` is undefined where there is none or it is an address: constraints on URIs speak of host names only. */
   | { readonly kind: 'uri'; readonly value: string; readonly host: string | undefined }
-  /** `local` as written, `host` in lower case; both undefined when the text is no mailbox. */
+  /** `local` without quotes, `host` in lower case; `local` is undefined when the text is no mailbox. */
   | { readonly kind: 'email'; readonly value: string; readonly local: string | undefined; readonly host: string }
   | { readonly kind: 'directory'; readonly name: Name }
   | { readonly kind: 'other' | 'registered_id' | 'x400' | 'edi_party'; readonly value: string };
@@ -32,11 +33,21 @@ function prepare(parsed: ParsedCertificate): ConstrainedName[] {
   const alternative = parsed.value('subject_alt_name');
   const names: ConstrainedName[] = subject.rdns.length === 0 ? [] : [{ kind: 'directory', name: subject }];
   if (alternative === undefined) names.push(...attributeValues(subject, oids.emailAddress).map(toEmail));
-  else names.push(...alternative.map(toConstrainedName));
+  else names.push(...alternative.flatMap(toConstrainedNames));
   return names;
 }
 
-function toConstrainedName(name: GeneralName): ConstrainedName {
+function toConstrainedNames(name: GeneralName): ConstrainedName[] {
+  return name.kind === 'other' ? toOthers(name) : [toConstrainedName(name)];
+}
+
+/** A mailbox in UTF-8 is bound by constraints on rfc822Name as well (RFC 9598 §6). */
+function toOthers({ typeId, value }: OtherName): ConstrainedName[] {
+  const other: ConstrainedName = { kind: 'other', value: typeId };
+  return typeId === oids.smtpUtf8Mailbox ? [other, toEmail(value)] : [other];
+}
+
+function toConstrainedName(name: Exclude<GeneralName, OtherName>): ConstrainedName {
   switch (name.kind) {
     case 'dns':
       return toDns(name.value);
@@ -48,8 +59,6 @@ function toConstrainedName(name: GeneralName): ConstrainedName {
       return toEmail(name.value);
     case 'directory':
       return { kind: 'directory', name: name.name };
-    case 'other':
-      return { kind: 'other', value: name.typeId };
     default:
       return { kind: name.kind, value: name.value };
   }
@@ -63,14 +72,31 @@ function toDns(text: string): ConstrainedName {
 
 function uriHost(text: string): string | undefined {
   const uri = parseUri(text);
-  return uri.kind === 'uri' && uri.host !== null && !uri.hostIsAddress ? uri.host : undefined;
+  return uri.kind === 'uri' && uri.host !== null && isHostName(uri.host) ? uri.host : undefined;
 }
 
+/** A-labels stand for U-labels (RFC 9598 §5). */
 function toEmail(text: string): ConstrainedName {
   const at = text.lastIndexOf('@');
-  const host = text.slice(at + 1).toLowerCase();
-  const isSound = at > 0 && isHostName(host);
-  return { kind: 'email', value: text, local: isSound ? text.slice(0, at) : undefined, host };
+  const given = text.slice(at + 1);
+  // oxlint-disable-next-line no-control-regex -- the range is ASCII as a whole
+  const isAscii = given.length > 253 || /^[\x00-\x7f]*$/.test(given);
+  const host = (isAscii ? given : domainToASCII(given)).toLowerCase();
+  const local = at > 0 && isHostName(host) ? unquoteLocalPart(text.slice(0, at)) : undefined;
+  return { kind: 'email', value: text, local, host };
+}
+
+/** RFC 5321 §4.1.2, beyond ASCII RFC 6531 §3.3. */
+const dotString = /^[^\s\p{Cc}()<>[\]:;@\\,."]+(?:\.[^\s\p{Cc}()<>[\]:;@\\,."]+)*$/u;
+const quotedString = /^"(?:[^\p{Cc}"\\]|\\[^\p{Cc}])*"$/u;
+
+/**
+ * What the local part of a mailbox means: quoting it does not make another mailbox (RFC 5321 §4.1.2). Undefined when it
+ * is none.
+ */
+export function unquoteLocalPart(text: string): string | undefined {
+  if (dotString.test(text)) return text;
+  return quotedString.test(text) ? text.slice(1, -1).replaceAll(/\\(.)/gu, '$1') : undefined;
 }
 
 const hostName = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;

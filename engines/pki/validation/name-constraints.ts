@@ -2,7 +2,7 @@ import { formatGeneralName } from '#pki/x509/general-name.ts';
 import { formatName, isWithinName } from '#pki/x509/name.ts';
 import type { GeneralSubtree, NameConstraints } from '#pki/x509/name-extensions.ts';
 import type { Budget } from './budget.ts';
-import { type ConstrainedName, constrainedNames, isHostName } from './constrained-name.ts';
+import { type ConstrainedName, constrainedNames, isHostName, unquoteLocalPart } from './constrained-name.ts';
 import { type Finding, finding, type LocatedFinding, type Profile } from './finding.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
 
@@ -171,7 +171,7 @@ function isWithinMailboxes(name: { local: string | undefined; host: string }, ba
   const at = base.lastIndexOf('@');
   const host = base.slice(at + 1).toLowerCase();
   if (at === -1) return isWithinHost(name.host, host);
-  return name.local === base.slice(0, at) && name.host === host;
+  return name.local === unquoteLocalPart(base.slice(0, at)) && name.host === host;
 }
 
 /** What is wrong with the constraints themselves. */
@@ -199,6 +199,6 @@ function isSoundBase(kind: 'dns' | 'email' | 'uri', text: string, profile: Profi
   const mayStartWithDot = kind !== 'dns' || profile === 'rfc5280';
   if (mayStartWithDot && text.startsWith('.')) return isHostName(text.slice(1));
   if (kind !== 'email' || !text.includes('@')) return isHostName(text);
-  const at = text.indexOf('@');
-  return at > 0 && isHostName(text.slice(at + 1));
+  const at = text.lastIndexOf('@');
+  return unquoteLocalPart(text.slice(0, at)) !== undefined && isHostName(text.slice(at + 1));
 }
