@@ -28,11 +28,22 @@ export interface Config {
   readonly log: { readonly level: Settings['CHANCERY_LOG_LEVEL'] };
   /** Addresses beside the public ones that others may have the server connect to. */
   readonly outbound: { readonly allow: readonly string[] };
+  readonly acme: AcmeSettings;
   /** Milliseconds in which secrets that were kept for their principal must be claimed. */
   readonly claimTtl: number;
   /** Calls of one principal, over all transports. */
   readonly principalRate: Rate | null;
   readonly mcp: McpSettings;
+}
+
+/** The network side of ACME challenges. */
+export interface AcmeSettings {
+  /** Where responders of others listen. */
+  readonly ports: { readonly http: number; readonly tls: number };
+  /** Empty: those of the system. */
+  readonly resolvers: readonly ListenAddress[];
+  /** Where our own orders' tls-alpn-01 challenges are answered. */
+  readonly tlsAlpnListen: ListenAddress | null;
 }
 
 export type TlsSettings =
@@ -184,6 +195,11 @@ function assemble(settings: Settings, cwd: string): Config {
     rootKey: rootKeyOf(settings, data, cwd),
     log: { level: settings.CHANCERY_LOG_LEVEL },
     outbound: { allow: settings.CHANCERY_OUTBOUND_ALLOW },
+    acme: {
+      ports: { http: settings.CHANCERY_ACME_HTTP_PORT, tls: settings.CHANCERY_ACME_TLS_PORT },
+      resolvers: settings.CHANCERY_ACME_RESOLVERS,
+      tlsAlpnListen: settings.CHANCERY_ACME_TLS_ALPN_LISTEN ?? null,
+    },
     claimTtl: settings.CHANCERY_CLAIM_TTL,
     principalRate: settings.CHANCERY_RATE_PRINCIPAL.rate,
     mcp: mcpOf(settings),
