@@ -188,6 +188,7 @@ function toCertificate(issued: Issued): IssuedCertificate {
 }
 
 /** Node writes a line per attribute in the order of the certificate, escaped as RFC 4514 does, which writes them backwards (§2.1). */
-function rfc4514(lines: string): string {
-  return lines.split('\n').toReversed().join(',');
+function rfc4514(lines: string | undefined): string {
+  // An empty name is told as undefined.
+  return (lines ?? '').split('\n').toReversed().join(',');
 }

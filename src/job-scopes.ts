@@ -1,6 +1,7 @@
 import { purgeJob } from '#auth/housekeeping.ts';
 import { claimJobScopes } from '#claim/acts.ts';
 import { acmeClientJobScopes } from '#engines/acme/client/engine.ts';
+import { acmeServerScopes } from '#engines/acme/server/engine.ts';
 import { leaseJobScopes } from '#lease/service.ts';
 import type { Jobs } from '#policy/judge.ts';
 import { issuerScopes } from './issuer.ts';
@@ -15,6 +16,8 @@ export const jobScopes: Jobs = {
   ...leaseJobScopes,
   ...claimJobScopes,
   ...acmeClientJobScopes,
+  ...acmeServerScopes,
+  ...issuerScopes('acme'),
   'database.rotate_passwords': {
     operations: ['database.rotate_static_role', 'database.rotate_root'],
     resources: ['database/static-roles/*', 'database/connections/*'],

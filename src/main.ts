@@ -35,6 +35,7 @@ import { createIdempotencyLedger, tidyIdempotencyKeys } from '#storage/idempoten
 import { makeFolder } from '#storage/folder.ts';
 import { openStore } from '#storage/open.ts';
 import type { Store } from '#storage/store.ts';
+import { wireAcmeServer } from './acme-wiring.ts';
 import { type Config, ConfigError, loadConfig, storeUrl } from './config.ts';
 import { createIssuer } from './issuer.ts';
 import { startJobs } from './jobs.ts';
@@ -113,7 +114,10 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const claim = createClaimService({ store, sealer: keyring, clock, dispatch, log, ttl: config.claimTtl });
   const { allow: allowPrivate } = config.outbound;
   const acmeClient = createAcmeClient({ store, sealer: keyring, clock, dispatch, log, outbound, allowPrivate });
-  const columns = [pki, database, claim.engine, acmeClient.engine].flatMap((engine) => engine.sealedColumns);
+  const acmeServer = wireAcmeServer({ config, store, sealer: keyring, clock, log, dispatch, policies, pki });
+  const columns = [pki, database, claim.engine, acmeClient.engine, acmeServer].flatMap(
+    (engine) => engine.sealedColumns,
+  );
   const seal = createSeal({ store, keyring, clock, columns, dispatch });
   const installation = await installationId({ store, clock });
   const audit = await openAudit({
@@ -133,7 +137,16 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     );
 
   // In the order in which they close: nothing revokes any more when the connections to databases go.
-  const engines: readonly Engine[] = [lease.engine, database, acmeClient.engine, pki, claim.engine, audit, seal];
+  const engines: readonly Engine[] = [
+    lease.engine,
+    database,
+    acmeClient.engine,
+    acmeServer,
+    pki,
+    claim.engine,
+    audit,
+    seal,
+  ];
   for (const { gauges } of engines) metrics.watch(gauges ?? []);
   const operations: BoundOperation[] = [
     ...bind(authOperations, {

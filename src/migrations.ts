@@ -1,5 +1,6 @@
 import { claimAfterRestore, claimMigrations } from '#claim/migrations.ts';
 import { acmeClientMigrations } from '#engines/acme/client/migrations.ts';
+import { acmeServerAfterRestore, acmeServerMigrations } from '#engines/acme/server/migrations.ts';
 import { databaseMigrations } from '#engines/database/migrations.ts';
 import { pkiAfterRestore, pkiMigrations } from '#engines/pki/migrations.ts';
 import { leaseAfterRestore, leaseMigrations } from '#lease/migrations.ts';
@@ -12,7 +13,13 @@ export const migrations: readonly Migration[] = [
   ...databaseMigrations,
   ...claimMigrations,
   ...acmeClientMigrations,
+  ...acmeServerMigrations,
 ];
 
 /** What is done in a store that was restored from a backup. */
-export const afterRestore: readonly string[] = [...pkiAfterRestore, ...leaseAfterRestore, ...claimAfterRestore];
+export const afterRestore: readonly string[] = [
+  ...pkiAfterRestore,
+  ...leaseAfterRestore,
+  ...claimAfterRestore,
+  ...acmeServerAfterRestore,
+];

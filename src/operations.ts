@@ -3,6 +3,7 @@ import { authOperations } from '#auth/operations.ts';
 import { claimOperations } from '#claim/operations.ts';
 import type { AnyOperation } from '#core/operation.ts';
 import { acmeClientOperations } from '#engines/acme/client/operations/all.ts';
+import { serverOperations as acmeServerOperations } from '#engines/acme/server/operations/all.ts';
 import { databaseOperations } from '#engines/database/operations/all.ts';
 import { pkiOperations } from '#engines/pki/operations/all.ts';
 import { readMetrics } from '#http/metrics-operation.ts';
@@ -19,6 +20,7 @@ export const allOperations: readonly AnyOperation<never>[] = [
   ...databaseOperations,
   ...leaseOperations,
   ...acmeClientOperations,
+  ...acmeServerOperations,
   ...claimOperations,
   ...auditOperations,
   ...sealOperations,

@@ -62,6 +62,7 @@ export interface PublicRequest {
 
 export interface PublicReply {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
+  /** A list stands for a header line each. */
+  readonly headers: Readonly<Record<string, string | string[]>>;
   readonly body: Uint8Array | string;
 }

@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import { update } from '#core/change.ts';
+import { toRfc3339 } from '#core/clock.ts';
+import { AppError } from '#core/errors.ts';
+import { defineOperation } from '#core/operation.ts';
+import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { name } from '#core/ids.ts';
+import type { Store } from '#storage/store.ts';
+import { deactivation } from '#acme/server/acts/accounts.ts';
+import type { ServerDeps } from '#acme/server/deps.ts';
+import type { AccountRow } from '#acme/server/tables.ts';
+import { readDirectoryRow } from '#acme/server/directories.ts';
+import { parseSettings } from '#acme/server/settings.ts';
+import { roleName } from './fields.ts';
+
+/** Accounts that ACME clients registered here, as operators see them. */
+
+const view = z.strictObject({
+  account_id: z.string(),
+  role: z.string(),
+  status: z.enum(['valid', 'deactivated', 'revoked']),
+  principal: z.string().nullable().describe('In whose name it acts; null: the directory was open to anybody'),
+  external_account_key: z.string().nullable(),
+  contact: z.array(z.string()),
+  key_thumbprint: z.string().describe('RFC 7638'),
+  terms_of_service: z.string().nullable().describe('What was agreed to'),
+  source_address: z.string().describe('From where it registered'),
+  created_at: z.string(),
+});
+
+function show(row: AccountRow): z.output<typeof view> {
+  return {
+    account_id: row.id,
+    role: row.role,
+    status: row.status,
+    principal: row.principal,
+    external_account_key: row.external_key_id,
+    contact: JSON.parse(row.contact) as string[],
+    key_thumbprint: row.thumbprint,
+    terms_of_service: row.terms,
+    source_address: row.source_address,
+    created_at: toRfc3339(row.created_at),
+  };
+}
+
+const accountId = z
+  .string()
+  .regex(/^aca_[0-9a-z]{26}$/, 'an id as it ends the URL of the account')
+  .describe('Id of the account, with which its URL ends');
+const byId = z.strictObject({ account_id: accountId });
+const accountResource = ({ account_id }: { readonly account_id: string }): string => `acme/accounts/${account_id}`;
+
+export const listSubscribers = defineOperation({
+  id: 'acme.list_subscribers',
+  title: 'List ACME subscribers',
+  summary: 'Lists the accounts that ACME clients registered here, newest first.',
+  input: z.strictObject({
+    role: roleName.optional(),
+    principal: name.optional().describe('Only accounts that act in the name of this principal'),
+    ...pageInput,
+  }),
+  output: z.strictObject({ subscribers: z.array(view), next_cursor: nextCursor }),
+  http: { method: 'GET', path: '/acme/subscribers' },
+  cli: { columns: ['account_id', 'role', 'principal', 'status', 'created_at'] },
+  effect: 'read',
+  resource: () => 'acme/accounts',
+  async run(grant, { role, principal, limit, cursor }, { store }: ServerDeps) {
+    const before = cursor === undefined ? '~' : decodeCursor(cursor, 'string');
+    const filters = [
+      ...(role === undefined ? [] : [['role', role] as const]),
+      ...(principal === undefined ? [] : [['principal', principal] as const]),
+    ];
+    const rows = await store.all<AccountRow>(
+      `SELECT * FROM acme_server_accounts WHERE namespace = ? AND id < ?${filters.map(([column]) => ` AND ${column} = ?`).join('')}
+       ORDER BY id DESC LIMIT ?`,
+      [grant.namespace, before, ...filters.map(([, value]) => value), limit + 1],
+    );
+    const page = cutPage(rows, limit, ({ id }) => id);
+    return { output: { subscribers: page.items.map(show), next_cursor: page.next_cursor } };
+  },
+});
+
+async function requireSubscriber(store: Store, namespace: string, id: string): Promise<AccountRow> {
+  const row = await store.first<AccountRow>('SELECT * FROM acme_server_accounts WHERE id = ? AND namespace = ?', [
+    id,
+    namespace,
+  ]);
+  if (row !== undefined) return row;
+  throw new AppError('not_found', `There is no ACME account ${id}.`, { hint: 'acme.list_subscribers lists them.' });
+}
+
+export const getSubscriber = defineOperation({
+  id: 'acme.get_subscriber',
+  title: 'Get an ACME subscriber',
+  summary: 'Shows an account that an ACME client registered here.',
+  input: byId,
+  output: view,
+  http: { method: 'GET', path: '/acme/subscribers/{account_id}' },
+  effect: 'read',
+  resource: accountResource,
+  async run(grant, input, { store }: ServerDeps) {
+    return { output: show(await requireSubscriber(store, grant.namespace, input.account_id)) };
+  },
+});
+
+export const revokeSubscriber = defineOperation({
+  id: 'acme.revoke_subscriber',
+  title: 'Revoke an ACME subscriber',
+  summary: 'Ends an account with its open orders, for ever: its key is not taken again. Its certificates stay valid.',
+  input: byId,
+  output: view,
+  http: { method: 'POST', path: '/acme/subscribers/{account_id}/revoke' },
+  effect: 'destructive',
+  idempotent: true,
+  resource: accountResource,
+  async run(grant, input, { store }: ServerDeps) {
+    const row = await requireSubscriber(store, grant.namespace, input.account_id);
+    if (row.status !== 'valid') return { output: show(row), audit: { already: true } };
+    return { output: show({ ...row, status: 'revoked' }), changes: deactivation([row.id], 'revoked') };
+  },
+});
+
+export const agreeForSubscriber = defineOperation({
+  id: 'acme.agree_for_subscriber',
+  title: 'Record that a subscriber agreed to changed terms',
+  summary:
+    'Says that the people behind an account agreed to the present terms of service of its directory, after they changed.',
+  input: byId,
+  output: view,
+  http: { method: 'POST', path: '/acme/subscribers/{account_id}/agree' },
+  effect: 'mutating',
+  idempotent: true,
+  resource: accountResource,
+  async run(grant, input, { store }: ServerDeps) {
+    const row = await requireSubscriber(store, grant.namespace, input.account_id);
+    const directory = await readDirectoryRow(store, grant.namespace, row.role);
+    const terms = directory === undefined ? null : parseSettings(directory.settings).terms_of_service;
+    return {
+      output: show({ ...row, terms }),
+      changes: [update('acme_server_accounts', { terms }, { id: row.id }, { expect: 1 })],
+      audit: { terms_of_service: terms },
+    };
+  },
+});
+
+export const subscriberOperations = [listSubscribers, getSubscriber, revokeSubscriber, agreeForSubscriber];
