@@ -5,12 +5,14 @@ import { describeApi } from '#http/openapi.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { renderConfiguration } from './configuration-page.ts';
 import type { GeneratedDocument } from './generate.ts';
+import { renderTools } from './tools-page.ts';
 
 /** Every generated file of the repository. What else is made from the code gets a line here. */
 export const documents: readonly GeneratedDocument[] = [
   { file: 'docs/configuration.md', render: renderConfiguration },
   { file: 'src/cli/operations.json', render: () => toManifest(allOperations) },
   { file: 'docs/generated/cli.md', render: () => renderCliReference(allOperations) },
+  { file: 'docs/generated/tools.md', render: renderTools },
   {
     file: 'docs/generated/openapi.json',
     render: () => {

@@ -44,7 +44,7 @@ example:
 /** Milliseconds. Long work (a bulk revocation) is waited for; the client cancels when it has enough. */
 const callTimeout = 600_000;
 /** Milliseconds that the first question to the server may take before tools are listed without its answer. */
-const greetingTimeout = 5000;
+const greetingTimeout = 3000;
 
 /** Serves until stdin ends; resolves to the exit code. */
 export async function runMcpCommand(context: LocalContext): Promise<number> {

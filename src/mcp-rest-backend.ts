@@ -43,14 +43,14 @@ async function request(
   { connection, version }: Pick<RestBackendOptions, 'connection' | 'version'>,
   command: Command,
   input: Fields,
-  { idempotencyKey, approvalId }: Pick<CallContext, 'idempotencyKey' | 'approvalId'>,
+  { idempotencyKey, approvalId, signal }: CallContext,
 ): Promise<BackendReply> {
   const headers = {
     ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
     ...(approvalId === undefined ? {} : { 'chancery-approval': approvalId }),
   };
   requirePath(command, input);
-  const answer = await sendOrExplain(connection, command, input, { headers, agent: `chancery-mcp/${version}` });
+  const answer = await sendOrExplain(connection, command, input, { headers, agent: `chancery-mcp/${version}`, signal });
   if (answer.status < 200 || answer.status >= 300) throw refusalOf(answer);
   return { output: readJson(answer) ?? {}, replayed: answer.headers['idempotency-replayed'] === 'true' };
 }

@@ -13,6 +13,8 @@ export interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** The `User-Agent`. */
   readonly agent: string;
+  /** Ends the waiting, beside the timeout of the connection. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Bytes. A page of 1,000 certificates is about 1 MB. */
@@ -31,6 +33,7 @@ async function start(connection: Connection, request: ApiRequest, options: SendO
   const { url } = connection;
   // TLS is loaded only where it is spoken: it takes longer than a request on this machine.
   const { request: open } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  const timeout = AbortSignal.timeout(connection.timeoutMs);
   const body = request.body === undefined ? undefined : Buffer.from(request.body);
   return new Promise((resolve, reject) => {
     const outgoing = open({
@@ -46,7 +49,7 @@ async function start(connection: Connection, request: ApiRequest, options: SendO
         ...options.headers,
       },
       ca: connection.ca,
-      signal: AbortSignal.timeout(connection.timeoutMs),
+      signal: options.signal ? AbortSignal.any([timeout, options.signal]) : timeout,
     });
     outgoing.on('response', resolve);
     outgoing.on('error', reject);

@@ -19,9 +19,13 @@ export interface OperationSource {
   readonly output: SchemaSource;
 }
 
-/** Operations as tools need them. Slow (it makes all schemas): once per process. Throws TypeError for a schema that no tool can have. */
+/**
+ * Operations as tools need them, by id, so that every face lists them in the same order. Slow (it makes all schemas): once
+ * per process. Throws TypeError for a schema that no tool can have.
+ */
 export function offerOperations(sources: readonly OperationSource[]): OfferedOperation[] {
-  return sources.map((source) => ({
+  const ordered = [...sources].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return ordered.map((source) => ({
     id: source.id,
     title: source.title,
     summary: source.summary,
