@@ -1,6 +1,6 @@
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
-import { type LeaseEngine, RevocationError } from '#lease/contract.ts';
+import { type LeaseEngine, type Revocation, RevocationError } from '#lease/contract.ts';
 import type { LeaseRow } from '#lease/tables.ts';
 import type { DatabaseDeps, Recheck } from './deps.ts';
 import type { Store } from '#storage/store.ts';
@@ -17,14 +17,6 @@ type Parts = Pick<DatabaseDeps, 'store' | 'directory' | 'pools' | 'issuer' | 'cl
 /** The engine, as the lease manager sees it. */
 export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
   const { pools } = parts;
-  const withTarget = async <Result>(lease: LeaseRow, work: Parameters<typeof pools.use<Result>>[1]) => {
-    const connection = await requireConnection(parts, lease);
-    try {
-      return await pools.use(connection, work);
-    } catch (error) {
-      throw toRevocationError(error);
-    }
-  };
   // Its failure is the answer to a request, and not kept in a row.
   const extend: LeaseEngine['extend'] = async (lease, expiresAt) => {
     const connection = await requireConnection(parts, lease);
@@ -33,20 +25,32 @@ export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
   };
   return {
     name: 'database',
-    async revoke(lease) {
-      const { connection: _connection, host: _host, certificateRole, ...plan } = readRevocation(lease);
-      const user = withTarget(lease, (target) => target.revokeUser(leasedUser(lease), plan));
-      if (certificateRole === undefined) return user;
-      // Also when the user is still there: then it is all that keeps its owner out.
-      await user.catch(() => undefined);
-      await revokeCertificates(parts, lease, certificateRole);
-      return user;
-    },
+    revoke: (lease) => revokeLeased(parts, lease),
     extend,
     mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
     resources: (namespace, kind) => resourcesOf(parts.store, namespace, kind),
-    targetTime: (lease) => withTarget(lease, async (target) => (await target.inspect()).now),
+    targetTime: (lease) => withTarget(parts, lease, async (target) => (await target.inspect()).now),
   };
+}
+
+/** Removes the user of a lease, and what it logs in with. Throws RevocationError. */
+export async function revokeLeased(parts: Parts, lease: LeaseRow): Promise<Revocation> {
+  const { connection: _connection, host: _host, certificateRole, ...plan } = readRevocation(lease);
+  const user = withTarget(parts, lease, (target) => target.revokeUser(leasedUser(lease), plan));
+  if (certificateRole === undefined) return user;
+  // Also when the user is still there: then it is all that keeps its owner out.
+  await user.catch(() => undefined);
+  await revokeCertificates(parts, lease, certificateRole);
+  return user;
+}
+
+async function withTarget<Result>(parts: Parts, lease: LeaseRow, work: (target: Target) => Promise<Result>) {
+  const connection = await requireConnection(parts, lease);
+  try {
+    return await parts.pools.use(connection, work);
+  } catch (error) {
+    throw toRevocationError(error);
+  }
 }
 
 /** At most so many: they are for telling a name that was mistyped. */

@@ -58,16 +58,21 @@ export interface MintPlan {
   readonly terms: Terms;
 }
 
-/** The intent: a lease in state `minting`, counted, and neither role nor connection closed meanwhile. */
+/**
+ * The intent: a lease in state `minting`, counted, and neither role nor connection closed meanwhile. `mintTime` is for what
+ * takes longer than making a user (src/lease/contract.ts).
+ */
 export async function planMint(
   deps: DatabaseDeps,
   grant: Grant,
   role: StoredRole,
   connection: Connection,
   terms: Terms,
+  mintTime?: number,
 ): Promise<{ plan: MintPlan; changes: readonly Change[] }> {
   const { lease, changes } = await deps.leases.begin(grant, {
     ...leaseTerms(deps, grant, role.role, connection, terms),
+    mintTime,
     role: roleResource(role.role.name),
     caps: {
       role: role.role.max_leases,

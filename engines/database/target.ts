@@ -1,4 +1,5 @@
 import type { Residue, Revocation } from '#lease/contract.ts';
+import type { QueryResult, ReadQuery } from './query.ts';
 
 /**
  * What every kind of database gives to the engine. One file per kind in `targets/`; the contract suite
@@ -72,6 +73,11 @@ export interface Target {
    * Throws TargetError with what the server says when it refuses.
    */
   logIn(user: UserName, proof: string | ClientCertificate, database: string | undefined): Promise<void>;
+  /**
+   * Runs one statement as this user, on a connection of its own that is closed afterwards, in a transaction that the server
+   * keeps from writing and that is never committed. Throws TargetError, of kind `statement` for what the server refuses.
+   */
+  runQuery(user: UserName, proof: string | ClientCertificate, query: ReadQuery): Promise<QueryResult>;
   /** Users whose name begins with this prefix. */
   listUsers(prefix: string): Promise<readonly ListedUser[]>;
   /** What the administrator lacks for these groups, with the exact statement that would give it. */

@@ -40,6 +40,8 @@ export interface Call {
   readonly approvalId?: string | undefined;
   /** Keeps the secret fields of the answer for another way to the caller, in the commit of the effect. */
   readonly keepSecrets?: KeepSecrets | undefined;
+  /** Aborted when the caller does not wait any more; what can stop early does. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Everything `authorize` may look at. */
@@ -57,6 +59,7 @@ export interface AccessRequest {
   /** Whether this principal's answer to this very request is kept. Throws `conflict` as `find` of the ledger does. */
   readonly answered: () => Promise<boolean>;
   readonly now: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A grant, and what granting it uses up (a single-use approval), committed with the effect. */
@@ -171,6 +174,7 @@ async function authorizeOrDeny(
         return (await findAnswer(deps, call, asker, input)) !== undefined;
       },
       now: trail.now,
+      signal: call.signal,
     });
   } catch (thrown) {
     if (thrown instanceof AppError) throw thrown;

@@ -27,6 +27,8 @@ export interface Grant {
   readonly sourceAddress: string | null;
   /** Milliseconds: the one `now` of this request, so that all its parts agree. */
   readonly now: number;
+  /** Aborted when nobody waits for the answer any more, where the transport can tell. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** For `src/policy/authorize.ts` alone. */

@@ -1,6 +1,6 @@
 import type { Change } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
-import type { LeaseRow } from './tables.ts';
+import type { EndCause, LeaseRow } from './tables.ts';
 
 /**
  * What an engine and the lease manager promise each other.
@@ -21,7 +21,12 @@ export interface Leases {
   /** Makes it active. When the lease was ended meanwhile, the commit fails with `wrong_state`. */
   activate(lease: LeaseRow, facts?: Facts): readonly Change[];
   /** Gives up a minting: revoked as soon as `after` milliseconds have passed (0 when nothing can arrive late any more). */
-  abandon(lease: LeaseRow, after: number): Promise<void>;
+  abandon(lease: LeaseRow, after: number, cause?: EndCause): Promise<void>;
+  /**
+   * Ends one that was never told to anybody: its subject was made, used and removed by who minted it, who has the proof
+   * that it is gone. When something else took it over meanwhile, the commit fails with `wrong_state`.
+   */
+  conclude(lease: LeaseRow, revocation: Revocation): readonly Change[];
   /**
    * Ends all live leases of a scope in the background, with cause `drained`. The changes are the caller's to commit;
    * afterwards it calls `wake`.
@@ -57,6 +62,8 @@ export interface LeaseTerms {
   readonly ttl: number;
   /** Seconds from now past which no renewal goes. */
   readonly maxTtl: number;
+  /** Milliseconds after which a minting that has not ended is taken for failed; default 60,000. */
+  readonly mintTime?: number | undefined;
   readonly caps: {
     /** Most live leases; absent: no bound. */
     readonly role?: number | undefined;

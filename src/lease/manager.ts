@@ -4,10 +4,10 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
-import type { Facts, LeaseEngine, Leases, LeaseTerms } from './contract.ts';
-import { countAgain, countLive, countUp } from './counts.ts';
-import { endMatching, inScope } from './ending.ts';
-import type { LeaseRow } from './tables.ts';
+import type { Facts, LeaseEngine, Leases, LeaseTerms, Revocation } from './contract.ts';
+import { countAgain, countDown, countLive, countUp } from './counts.ts';
+import { ended, endMatching, inScope } from './ending.ts';
+import type { EndCause, LeaseRow } from './tables.ts';
 import { mintDeadline } from './times.ts';
 
 export interface ManagerParts {
@@ -33,7 +33,8 @@ export function createLeases(parts: ManagerParts): Leases {
       parts.expect(lease.expires_at);
       return [activation(lease, facts)];
     },
-    abandon: (lease, after) => abandon(parts, lease, after),
+    abandon: (lease, after, cause = 'mint_failed') => abandon(parts, lease, after, cause),
+    conclude: (lease, revocation) => conclusion(lease, revocation, clock.now()),
     drain: (namespace, scope) => endMatching(inScope(namespace, scope), 'drained', clock.now()),
     adopt: (grant, terms) => adopt(store, grant, terms),
     count: (namespace, scope) => countLive(store, namespace, scope),
@@ -65,7 +66,7 @@ function newLease(grant: Grant, terms: LeaseTerms): LeaseRow {
     expires_at: now + terms.ttl * 1000,
     max_expires_at: now + Math.max(terms.maxTtl, terms.ttl) * 1000,
     renewals: 0,
-    next_action_at: now + mintDeadline,
+    next_action_at: now + (terms.mintTime ?? mintDeadline),
     claim: null,
     attempts: 0,
     last_error: null,
@@ -99,6 +100,13 @@ function activation(lease: LeaseRow, facts: Facts | undefined): Change {
   );
 }
 
+function conclusion(lease: LeaseRow, revocation: Revocation, now: number): Change[] {
+  const { set } = ended(lease, revocation, now);
+  const where = { id: lease.id, namespace: lease.namespace, state: 'minting', claim: null };
+  const guard = { expect: 1, otherwise: endedMeanwhile };
+  return [update('leases', { ...set, cause: 'revoked' }, where, guard), ...countDown(lease)];
+}
+
 function endedMeanwhile(): AppError {
   return new AppError('wrong_state', 'The lease was ended while its credential was being made, which is removed.', {
     hint: 'Ask for a new one.',
@@ -110,13 +118,14 @@ async function abandon(
   { store, clock, log, wake, expect }: ManagerParts,
   lease: LeaseRow,
   after: number,
+  cause: EndCause,
 ): Promise<void> {
   const where = { id: lease.id, namespace: lease.namespace, state: 'minting', claim: null };
   const at = clock.now() + Math.max(0, Math.ceil(after));
   try {
     await store.commit([
       update('leases', { next_action_at: at }, where),
-      update('leases', { cause: 'mint_failed' }, { ...where, cause: null }),
+      update('leases', { cause }, { ...where, cause: null }),
     ]);
   } catch (error) {
     log.warn({ err: error, lease: lease.id }, 'a lease that failed could not be given up at once; it comes due later');

@@ -108,6 +108,7 @@ function grantTo(request: AccessRequest, limits: Limits, changes: readonly Chang
     requestId: request.requestId,
     sourceAddress: request.sourceAddress,
     now: request.now,
+    signal: request.signal,
   });
   return { grant, changes };
 }

@@ -3,6 +3,7 @@ import type { DatabaseDeps } from '#database/deps.ts';
 import { checkOperations } from './checks.ts';
 import { connectionOperations } from './connections.ts';
 import { credentialOperations } from './credentials.ts';
+import { runQuery } from './query.ts';
 import { reconcileConnection } from './reconcile.ts';
 import { roleOperations } from './roles.ts';
 import { rotateRoot } from './root-rotation.ts';
@@ -17,6 +18,7 @@ export const databaseOperations: readonly AnyOperation<DatabaseDeps>[] = [
   reconcileConnection,
   ...roleOperations,
   ...credentialOperations,
+  runQuery,
   ...staticRoleOperations,
   ...staticCredentialOperations,
 ];

@@ -7,6 +7,7 @@ import { createUser } from './mysql/mint.ts';
 import { canLogIn, logIn, setPassword } from './mysql/passwords.ts';
 import { createPool } from './mysql/pool.ts';
 import { createPreparedTransactions } from './mysql/prepared.ts';
+import { runQuery } from './mysql/query.ts';
 import { revokeUser } from './mysql/revoke.ts';
 import { connectionUrl, type MysqlSettings } from './mysql/session.ts';
 
@@ -34,6 +35,7 @@ function open(settings: MysqlSettings): Target {
     setPassword: (user, password) => setPassword(pool, user, password),
     canLogIn: (user, password) => canLogIn(pool, user, password),
     logIn: (user, proof, database) => logIn(pool, user, proof, database),
+    runQuery: (user, proof, query) => runQuery(pool.settings, user, proof, query),
     listUsers: (prefix) => pool.use((session) => listUsers(session, prefix)),
     diagnose: (needs) => pool.use((session) => diagnose(session, needs)),
     connectionUrl: (user, password, database) => connectionUrl(settings, user.username, password, database),

@@ -4,6 +4,7 @@ import { adminDatabase, openConnections } from './postgresql/connection.ts';
 import { diagnose } from './postgresql/diagnose.ts';
 import { canLogIn, inspectServer, listUsers, logIn } from './postgresql/inspect.ts';
 import { createUser, extendUser, setPassword } from './postgresql/mint.ts';
+import { runQuery } from './postgresql/query.ts';
 import { revokeUser, toRevocationError } from './postgresql/revoke.ts';
 
 /**
@@ -42,6 +43,7 @@ function openTarget(settings: TargetSettings): Target {
     setPassword: (user, password) => track(() => setPassword(connections, user, password)),
     canLogIn: (user, proof) => track(() => canLogIn(connections, user, proof)),
     logIn: (user, proof, database) => track(() => logIn(connections, user, proof, database)),
+    runQuery: (user, proof, query) => track(() => runQuery(connections, user, proof, query)),
     listUsers: (prefix) => track(() => listUsers(connections, prefix)),
     diagnose: (needs) => track(() => diagnose(connections, needs)),
     connectionUrl: (user, password, database) => connectionUrl(settings, user, password, database),

@@ -108,7 +108,8 @@ function setUp(flavor: Flavor, statementTimeout: number): string {
 /** An empty one would be this machine. */
 const hostName = /^[\w.:%-]{1,255}$/;
 
-async function connect(settings: MysqlSettings, options: SessionOptions): Promise<Connection> {
+/** Connects and logs in, and sets nothing up. Throws TargetError. */
+export async function connect(settings: MysqlSettings, options: SessionOptions): Promise<Connection> {
   const timeout = Math.max(1, Math.round(options.timeout ?? settings.connectTimeout));
   if (!hostName.test(settings.host)) {
     throw new TargetError('unreachable', `"${settings.host.slice(0, 100)}" is not a host name or address.`);
@@ -126,7 +127,7 @@ async function connect(settings: MysqlSettings, options: SessionOptions): Promis
 }
 
 /** Says goodbye, and does not wait for long (ms) where nobody listens any more. */
-async function leave(connection: Connection): Promise<void> {
+export async function leave(connection: Connection): Promise<void> {
   const said = new Promise<void>((resolve) => connection.end(() => resolve()));
   await Promise.race([said, sleep(500, undefined, { ref: false })]);
   connection.destroy();

@@ -18,9 +18,22 @@ export interface Connections {
   /** The same on a connection to another database, which is closed afterwards. */
   useDatabase<T>(database: string, task: (session: Session) => Promise<T>): Promise<T>;
   /** Logs in as somebody else, or as the administrator past the pool; the caller ends it. */
-  connectAs(username: string, proof: string | ClientCertificate, database: string): Promise<Client>;
+  connectAs(
+    username: string,
+    proof: string | ClientCertificate,
+    database: string,
+    shape?: SessionShape,
+  ): Promise<Client>;
   /** Ends the connections; nothing may be under way. */
   close(): Promise<void>;
+}
+
+/** A session that is not for our own statements. */
+export interface SessionShape {
+  /** Milliseconds that a statement may take. */
+  readonly statementTimeout: number;
+  /** `-c name=value …`, in place of ours. */
+  readonly options: string;
 }
 
 export interface Session {
@@ -65,8 +78,8 @@ export function openConnections(settings: TargetSettings): Connections {
   const visitors = Math.max(1, Math.floor(settings.maxConnections / 4));
   const admins = openPool(settings, Math.max(1, settings.maxConnections - visitors));
   const visits = createQueue(visitors);
-  const connect = (username: string, proof: string | ClientCertificate, database: string) =>
-    connectClient(settings, username, proof, database);
+  const connect: Connections['connectAs'] = (username, proof, database, shape) =>
+    connectClient(settings, username, proof, database, shape);
   return {
     settings,
     server: () => admins.latest.server,
@@ -202,8 +215,9 @@ async function connectClient(
   username: string,
   proof: string | ClientCertificate,
   database: string,
+  shape: SessionShape | undefined,
 ): Promise<Client> {
-  const client = new Client(clientConfig(settings, username, proof, database));
+  const client = new Client(clientConfig(settings, username, proof, database, shape));
   client.on('error', () => undefined);
   try {
     await client.connect();
@@ -223,8 +237,10 @@ function clientConfig(
   user: string,
   proof: string | ClientCertificate,
   database: string,
+  shape?: SessionShape,
 ): ClientConfig {
-  const { host, port, statementTimeout } = settings;
+  const { host, port } = settings;
+  const { statementTimeout } = shape ?? settings;
   if (host === '' || /[/\\\0\s@]/.test(host)) {
     throw new TargetError('unreachable', 'The host is not a host name or an IP address.', {
       hint: 'Unix sockets are not supported; connect by TCP.',
@@ -242,7 +258,7 @@ function clientConfig(
     sslnegotiation: 'postgres',
     client_encoding: 'UTF8',
     application_name: settings.applicationName.slice(0, 63),
-    options: sessionOptions(statementTimeout),
+    options: shape?.options ?? sessionOptions(statementTimeout),
     connectionTimeoutMillis: settings.connectTimeout,
     query_timeout: statementTimeout + answerTime,
     keepAlive: true,

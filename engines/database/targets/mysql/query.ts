@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto';
+import type { Connection, FieldPacket, TypeCastField } from 'mysql2';
+import {
+  collectRows,
+  hexText,
+  onlyReads,
+  plainText,
+  type QueryResult,
+  type QueryValue,
+  type ReadQuery,
+  type RowCollector,
+  timeUp,
+  watchSession,
+} from '#database/query.ts';
+import { type ClientCertificate, TargetError, type UserName } from '#database/target.ts';
+import { asTargetError } from './errors.ts';
+import { connect, leave, type MysqlSettings } from './session.ts';
+
+/**
+ * One statement of somebody else, as a leased user. A transaction that is READ ONLY is not enough: a procedure, and on
+ * MariaDB any block (`BEGIN NOT ATOMIC … END` is one statement), may COMMIT, make the session READ WRITE, and write. So the
+ * transaction is an XA one: until XA END names it, the server refuses everything that would end it or begin another, and
+ * its name is random. It is prepared by nobody, and rolled back with the end of the session. The statement goes by the
+ * binary protocol, which takes one.
+ */
+export async function runQuery(
+  settings: MysqlSettings,
+  user: UserName,
+  proof: string | ClientCertificate,
+  query: ReadQuery,
+): Promise<QueryResult> {
+  const login = typeof proof === 'string' ? { password: proof } : { password: '', clientCertificate: proof };
+  const connection = await connect({ ...settings, username: user.username, ...login, database: query.database }, {});
+  // What the server says after the last answer is for nobody.
+  connection.on('error', () => undefined);
+  const rows = collectRows(query);
+  const { stream } = connection as unknown as { readonly stream: { readonly bytesRead: number; destroy(): unknown } };
+  const watch = watchSession(stream, query, rows);
+  let columns: readonly FieldPacket[] = [];
+  try {
+    await watch.run(setUp(connection, query));
+    const read = execute(connection, query, rows, (fields) => (columns = fields), watch.end);
+    await watch.run(read);
+    await leave(connection);
+  } catch (error) {
+    connection.destroy();
+    if (rows.truncatedBy === null) throw toQueryError(error, query);
+  } finally {
+    watch.stop();
+  }
+  return { columns: columns.map(describe), rows: rows.rows, truncatedBy: rows.truncatedBy };
+}
+
+/** `sql_select_limit` keeps the server from sending what would be thrown away; a LIMIT of the statement goes before it. */
+async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): Promise<void> {
+  const session = connection.promise();
+  const [[row]] = (await session.query('SELECT VERSION() AS version')) as unknown as [{ version: string }[]];
+  const mariadb = /mariadb/i.test(row?.version ?? '');
+  const limit = mariadb ? `max_statement_time = ${timeout / 1000}` : `max_execution_time = ${timeout}`;
+  const wait = Math.max(1, Math.ceil(timeout / 1000));
+  await session.query(
+    `SET SESSION time_zone = '+00:00', lock_wait_timeout = ${wait}, sql_select_limit = ${maxRows + 1}, ${limit}`,
+  );
+  await session.query('SET SESSION TRANSACTION READ ONLY');
+  try {
+    await session.query(`XA START X'${randomBytes(16).toString('hex')}'`);
+  } catch (cause) {
+    throw new TargetError('statement', 'This server cannot keep a statement from writing: it has no XA transactions.', {
+      hint: 'Lease a user of a role that may only read, and run the statement as that user.',
+      cause,
+    });
+  }
+}
+
+/** Resolves with the last row of the first result; a procedure may have several. */
+function execute(
+  connection: Connection,
+  query: ReadQuery,
+  rows: RowCollector,
+  onFields: (fields: readonly FieldPacket[]) => void,
+  endSession: () => void,
+): Promise<void> {
+  const done = Promise.withResolvers<void>();
+  let results = 0;
+  const command = connection.execute({
+    sql: query.sql,
+    values: [...query.parameters],
+    rowsAsArray: true,
+    dateStrings: true,
+    typeCast: readValue,
+  });
+  command.on('fields', (fields: readonly FieldPacket[] | undefined) => {
+    results += 1;
+    if (results === 1 && fields !== undefined) onFields(fields);
+  });
+  command.on('result', (row: unknown) => {
+    if (results !== 1 || !Array.isArray(row)) return;
+    if (rows.add(row as QueryValue[])) return;
+    endSession();
+    done.resolve();
+  });
+  command.on('error', (error: Error) => done.reject(error));
+  command.on('end', () => done.resolve());
+  return done.promise;
+}
+
+/** Numbers that fit as JSON has them; everything else as text, octets in hex. */
+function readValue(field: TypeCastField, next: () => unknown): QueryValue {
+  if (field.type === 'GEOMETRY') return octets(field.buffer());
+  const isJson = field.type === 'JSON' || (field as { readonly extendedFormat?: string }).extendedFormat === 'json';
+  const value: unknown = isJson ? field.string('utf8') : next();
+  if (value === null || value === undefined) return null;
+  if (typeof value === 'number') return Number.isFinite(value) ? shortest(field, value) : String(value);
+  if (typeof value === 'string' || typeof value === 'boolean') return value;
+  return value instanceof Uint8Array ? octets(value) : JSON.stringify(value);
+}
+
+/** A number of 32 bits, as short as it can be told; its 64 bits would show digits that nobody stored. */
+function shortest({ type }: TypeCastField, value: number): number {
+  return type === 'FLOAT' ? Number(value.toPrecision(7)) : value;
+}
+
+function octets(value: Uint8Array | null): string | null {
+  return value === null ? null : hexText(value);
+}
+
+const binaryCharset = 63;
+
+/**
+ * Types by the numbers of the protocol, as the documentation of MySQL calls them; the second where the character set says
+ * that the text is octets.
+ */
+const typeNames: Readonly<Record<number, readonly [text: string, binary?: string]>> = {
+  0: ['decimal'],
+  1: ['tinyint'],
+  2: ['smallint'],
+  3: ['int'],
+  4: ['float'],
+  5: ['double'],
+  6: ['null'],
+  7: ['timestamp'],
+  8: ['bigint'],
+  9: ['mediumint'],
+  10: ['date'],
+  11: ['time'],
+  12: ['datetime'],
+  13: ['year'],
+  15: ['varchar', 'varbinary'],
+  16: ['bit'],
+  242: ['vector'],
+  245: ['json'],
+  246: ['decimal'],
+  247: ['enum'],
+  248: ['set'],
+  249: ['text', 'blob'],
+  250: ['text', 'blob'],
+  251: ['text', 'blob'],
+  252: ['text', 'blob'],
+  253: ['varchar', 'varbinary'],
+  254: ['char', 'binary'],
+  255: ['geometry'],
+};
+
+function describe({ name, columnType, type, characterSet }: FieldPacket): { name: string; type: string } {
+  const number = columnType ?? type ?? -1;
+  const [text, binary] = typeNames[number] ?? [`type ${number}`];
+  return { name, type: characterSet === binaryCharset ? (binary ?? text) : text };
+}
+
+const timeouts: ReadonlySet<number> = new Set([1205, 1317, 1969, 3024]);
+const noRight: ReadonlySet<number> = new Set([1044, 1142, 1143, 1227, 1370]);
+
+/** Refusals in the server's words. */
+function toQueryError(error: unknown, query: ReadQuery): TargetError {
+  if (error instanceof TargetError) return error;
+  const { errno, sqlState, message } = error as { errno?: number; sqlState?: string; message: string };
+  if (errno === undefined || sqlState === undefined) return asTargetError(error, 'the statement');
+  if (timeouts.has(errno)) return timeUp(query, error);
+  const hint = noRight.has(errno)
+    ? 'The role has no right to this; ask for one that has, or read something else.'
+    : errno === 1146
+      ? 'information_schema.tables lists what there is.'
+      : onlyReads;
+  return new TargetError('statement', `The server says: ${plainText(message).slice(0, 500)} (${errno}).`, { hint });
+}
