@@ -10,6 +10,7 @@ import type { Store, StoreLog } from '#storage/store.ts';
 import { acmeClientActs } from './acts/all.ts';
 import { challengeRoute } from './challenge-route.ts';
 import type { ClientDeps } from './deps.ts';
+import { acmeClientGauges } from './gauges.ts';
 import { acmeClientOperations } from './operations/all.ts';
 import { createRecordKeeper } from './order/record-keeper.ts';
 import { createConnections } from './wire/connections.ts';
@@ -34,20 +35,32 @@ export interface AcmeClient {
 }
 
 const orderJob = 'acme.work_orders';
+const renewalJob = 'acme.renew_certificates';
+const keyJob = 'acme.finish_key_changes';
+const purgeJob = 'acme.purge_orders';
 
 /** For src/job-scopes.ts: what the background jobs of the client may do. */
 export const acmeClientJobScopes: Readonly<Record<string, Narrowing>> = {
   [orderJob]: { operations: ['acme.advance_order'], resources: ['acme/orders/*'] },
+  [renewalJob]: { operations: ['acme.maintain_certificate'], resources: ['acme/certificates/*'] },
+  [keyJob]: { operations: ['acme.rotate_account_key'], resources: ['acme/accounts/*'] },
+  [purgeJob]: { operations: ['acme.purge_orders'], resources: ['acme/orders'] },
 };
 
 const ordersAtOnce = 16;
+const certificatesAtOnce = 4;
+/** Milliseconds after which nobody works on a key change any more. */
+const keyChangeDeadline = 120_000;
 
 /** Certificates from outside authorities (RFC 8555). */
 export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
   const { store, sealer, clock, dispatch, log, outbound, allowPrivate } = options;
   const records = createRecordKeeper({ store, sealer, outbound });
   const connections = createConnections({ clock, allowPrivate });
-  const wake = (): void => orders.wake();
+  const wake = (): void => {
+    orders.wake();
+    certificates.wake();
+  };
   const deps: ClientDeps = { store, sealer, clock, connections, outbound, records, wake };
   const acts = bind(acmeClientActs, deps);
   const callAs = (job: string, namespace: string) =>
@@ -58,16 +71,45 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
     while (reply.again) reply = await call<{ again: boolean }>('acme.advance_order', { id, claim });
   };
   const orders = createWorker({ store, clock, log, table: 'acme_client_orders', slots: ordersAtOnce, work: advance });
-  const unwatch = store.watch(['acme_client_orders'], () => orders.wake());
+  const certificates = createWorker({
+    store,
+    clock,
+    log,
+    table: 'acme_certificates',
+    slots: certificatesAtOnce,
+    work: ({ id, namespace, claim }) => callAs(renewalJob, namespace)('acme.maintain_certificate', { id, claim }),
+  });
+  const unwatch = store.watch(['acme_client_orders', 'acme_certificates'], wake);
   const operations = bind(acmeClientOperations, deps);
+  const finishKeyChanges = async (): Promise<void> => {
+    const open = await store.all<{ namespace: string; name: string }>(
+      `SELECT namespace, name FROM acme_accounts WHERE key_change_started_at <= ? AND state = 'active' LIMIT 20`,
+      [clock.now() - keyChangeDeadline],
+    );
+    for (const { namespace, name } of open)
+      await createSystemCaller({ dispatch, operations, clock, job: keyJob, namespace })('acme.rotate_account_key', {
+        name,
+      }).catch((error: unknown) => log.warn({ err: error, account: name }, 'a change of an account key stays open'));
+  };
+  const purge = async (): Promise<void> => {
+    let more = true;
+    while (more) ({ more } = await callAs(purgeJob, 'root')<{ more: boolean }>('acme.purge_orders', {}));
+  };
   return {
-    start: () => orders.start(),
+    async start() {
+      await orders.start();
+      await certificates.start();
+    },
     engine: {
       name: 'acme-client',
       operations,
       publicRoutes: [challengeRoute(store)],
       // Should a wake be lost, this finds what is due.
-      jobs: [{ name: orderJob, schedule: '*/5 * * * * *', run: () => Promise.resolve(wake()) }],
+      jobs: [
+        { name: orderJob, schedule: '*/5 * * * * *', run: () => Promise.resolve(wake()) },
+        { name: keyJob, schedule: '30 * * * * *', run: finishKeyChanges },
+        { name: purgeJob, schedule: '43 3 * * *', run: purge },
+      ],
       sealedColumns: [
         { table: 'acme_accounts', key: 'id', column: 'key' },
         { table: 'acme_accounts', key: 'id', column: 'next_key' },
@@ -79,9 +121,10 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
         { table: 'acme_dns_providers', key: 'id', column: 'secrets' },
       ],
       namespacedTables: ['acme_accounts', 'acme_client_orders', 'acme_certificates', 'acme_dns_providers'],
+      gauges: acmeClientGauges({ store, clock }),
       async close() {
         unwatch();
-        await orders.close();
+        await Promise.all([orders.close(), certificates.close()]);
       },
     },
   };

@@ -33,7 +33,8 @@ export const acmeClientMigrations: readonly Migration[] = [
       `CREATE TABLE acme_certificates (
         id TEXT PRIMARY KEY, namespace TEXT NOT NULL, account_id TEXT NOT NULL, account TEXT NOT NULL,
         state TEXT NOT NULL, definition TEXT NOT NULL, csr BLOB NOT NULL, chain TEXT NOT NULL,
-        serial_number TEXT NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL, private_key BLOB,
+        serial_number TEXT NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL,
+        obtained_at BIGINT NOT NULL, private_key BLOB,
         key_collected_at BIGINT, hook_key BLOB, hook_serial TEXT, hook_attempts BIGINT NOT NULL, hook_at BIGINT,
         renew BIGINT NOT NULL, renew_at BIGINT NOT NULL, renew_reason TEXT NOT NULL, window_start BIGINT,
         window_end BIGINT, explanation_url TEXT, window_check_at BIGINT, order_id TEXT, failures BIGINT NOT NULL,

@@ -132,6 +132,8 @@ export interface CertificateRow {
   serial_number: string;
   not_before: number;
   not_after: number;
+  /** When it was delivered, by our clock. */
+  obtained_at: number;
   /** Sealed; see docs/acme-client.md for how long it is kept. */
   private_key: Uint8Array | null;
   /** When it was handed out; null: it waits to be. */

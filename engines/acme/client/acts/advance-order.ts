@@ -132,7 +132,7 @@ const mostCleanings = 50;
 
 /** Milliseconds: an authority that says when is heard, within a minute and a day. */
 function pauseAfter(attempts: number, error: unknown): number {
-  const pause = (pauses[attempts - 1] ?? longestPause) * (0.8 + 0.4 * Math.random());
+  const pause = Math.round((pauses[attempts - 1] ?? longestPause) * (0.8 + 0.4 * Math.random()));
   if (!(error instanceof AcmeProblem)) return pause;
   const { retryAfter, type, status } = error.facts;
   const limited = type === 'rateLimited' || status === 429;

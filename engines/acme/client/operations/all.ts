@@ -8,6 +8,15 @@ import {
   listAccounts,
   updateAccount,
 } from './accounts.ts';
+import {
+  deleteCertificate,
+  downloadCertificate,
+  getCertificate,
+  listCertificates,
+  renewCertificate,
+  revokeCertificate,
+  updateCertificate,
+} from './certificates.ts';
 import { rotateAccountKey } from './key-change.ts';
 import { cancelOrder, completeOrder, createOrder, getOrder, listOrders } from './orders.ts';
 
@@ -25,4 +34,11 @@ export const acmeClientOperations: readonly AnyOperation<ClientDeps>[] = [
   listOrders,
   completeOrder,
   cancelOrder,
+  listCertificates,
+  getCertificate,
+  downloadCertificate,
+  updateCertificate,
+  renewCertificate,
+  revokeCertificate,
+  deleteCertificate,
 ];

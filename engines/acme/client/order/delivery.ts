@@ -61,7 +61,7 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
   const move = (column: 'private_key' | 'hook_key', sealed: Uint8Array | null) =>
     moveSealed(sealer, { ...here, column }, { ...there, column }, sealed);
   const present = {
-    ...contentOf(leafOf(delivered), delivered.pem),
+    ...contentOf(leafOf(delivered), delivered.pem, now),
     csr: row.csr,
     private_key: await move('private_key', row.private_key),
     key_collected_at: null,
@@ -111,14 +111,16 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
 }
 
 /** What a new leaf says, with everything forgotten that the authority said of the one before (RFC 9773 §4.2). */
-function contentOf(leaf: X509Certificate, chain: string) {
-  const { serialNumber, notBefore, notAfter } = factsOf(leaf);
+function contentOf(leaf: X509Certificate, chain: string, now: number) {
+  const facts = factsOf(leaf);
+  const { serialNumber, notBefore, notAfter } = facts;
   return {
     chain,
     serial_number: serialNumber,
     not_before: notBefore,
     not_after: notAfter,
-    renew_at: renewalByLife({ notBefore, notAfter }),
+    obtained_at: now,
+    renew_at: renewalByLife({ ...facts, obtainedAt: now }),
     renew_reason: 'lifetime',
     window_start: null,
     window_end: null,

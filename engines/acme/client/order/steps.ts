@@ -29,7 +29,7 @@ type Step = (context: StepContext) => Promise<StepOutcome>;
 const second = 1000;
 
 /** RFC 8555 §7.4. When the answer is lost, the next one is another order, or the same: authorities reuse those that are open. */
-const begin: Step = async ({ row, definition, steps, account }) => {
+const begin: Step = async ({ deps, row, definition, steps, account }) => {
   const { newOrder } = await account.connection.directory();
   const answer = await ask(account, newOrder, {
     identifiers: definition.identifiers,
@@ -45,14 +45,15 @@ const begin: Step = async ({ row, definition, steps, account }) => {
       state: order.status === 'pending' ? 'authorizing' : 'finalizing',
       url: answer.location,
       steps: progress,
-      give_up_at: Math.min(row.give_up_at, endOf(order) ?? Infinity),
+      give_up_at: Math.min(row.give_up_at, endOf(order, deps.clock.now()) ?? Infinity),
     },
   };
 };
 
-function endOf({ expires }: OrderObject): number | undefined {
+/** What has ended by our clock already is no end: the two clocks differ. */
+function endOf({ expires }: OrderObject, now: number): number | undefined {
   const at = expires === undefined ? Number.NaN : Date.parse(expires);
-  return Number.isNaN(at) ? undefined : at;
+  return at > now ? at : undefined;
 }
 
 async function readAuthorization(account: OpenAccount, url: string): Promise<AuthorizationObject> {

@@ -11,18 +11,26 @@ const shortLife = 10 * day;
 export interface Life {
   readonly notBefore: number;
   readonly notAfter: number;
+  /** When it was delivered, by our clock: what went by before that was no life of it. */
+  readonly obtainedAt: number;
 }
+
+/** A certificate that is new is not renewed, whatever the clocks and the authority say. */
+const leastAge = hour;
 
 /** With a third of the life left, or half of one below 10 days; earlier by up to a hundredth of it, so that many do not meet. */
-export function renewalByLife({ notBefore, notAfter }: Life, random: number = Math.random()): number {
-  const life = notAfter - notBefore;
+export function renewalByLife(certificate: Life, random: number = Math.random()): number {
+  const life = lifeOf(certificate);
   const left = life < shortLife ? life / 2 : life / 3;
-  return Math.floor(notAfter - left - random * (life / 100));
+  return Math.max(Math.floor(certificate.notAfter - left - random * (life / 100)), soonest(certificate));
 }
 
-/** So near to the end that the authority's wishes no longer count. */
-export function isEmergency({ notBefore, notAfter }: Life, now: number): boolean {
-  return now >= notAfter - (notAfter - notBefore) / 20;
+function lifeOf({ notBefore, notAfter, obtainedAt }: Life): number {
+  return Math.max(0, notAfter - Math.max(notBefore, obtainedAt));
+}
+
+function soonest(certificate: Life): number {
+  return certificate.obtainedAt + Math.ceil(Math.max(minute, Math.min(leastAge, lifeOf(certificate) / 10)));
 }
 
 export interface Window {
@@ -30,9 +38,18 @@ export interface Window {
   readonly end: number;
 }
 
-/** RFC 9773 §4.2: a time chosen evenly within the window, once; undefined for a window that is none. */
-export function renewalByWindow({ start, end }: Window, random: number = Math.random()): number | undefined {
-  return end > start ? Math.floor(start + random * (end - start)) : undefined;
+/**
+ * RFC 9773 §4.2: a time chosen evenly within the window, once, but never in the last twentieth of the life, nor when the
+ * certificate is quite new. Undefined for a window that is none.
+ */
+export function renewalByWindow(
+  { start, end }: Window,
+  certificate: Life,
+  random: number = Math.random(),
+): number | undefined {
+  if (end <= start) return undefined;
+  const latest = certificate.notAfter - lifeOf(certificate) / 20;
+  return Math.floor(Math.max(Math.min(start + random * (end - start), latest), soonest(certificate)));
 }
 
 /** How long to wait after the n-th failed order (1, 2 …), but never past a twentieth of what is left of the life. */
@@ -56,7 +73,7 @@ export function afterFailure(
   // What is near its end is tried more often than the table says, and never less than once a minute.
   const pause = Math.max(
     minute,
-    Math.min(pauseAfterFailure(failures), Math.max(0, certificate.not_after - now) / 20 || longestPause),
+    Math.min(pauseAfterFailure(failures), Math.floor(Math.max(0, certificate.not_after - now) / 20) || longestPause),
   );
   const counted =
     state === 'failed'

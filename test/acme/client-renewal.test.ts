@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { createHmac, createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { day, http, startWorld, until } from './client-world.ts';
+
+const life = 90 * day;
+
+test('a certificate is renewed with a third of its life left, and its hook is told each time', async (context) => {
+  const { server, advance, pebble } = await startWorld(context);
+  const hook = await startHook(context);
+  const order = await server.ok('POST', 'acme/orders', { ...http('a.example.com'), hook_url: hook.url });
+  assert.equal(order.state, 'issued', JSON.stringify(order));
+  const path = `acme/certificates/${order.certificate_id}`;
+  const before = await server.ok('GET', path);
+  assert.equal(before.renewal.reason, 'lifetime');
+  const at = Date.parse(before.renewal.at);
+  const end = Date.parse(before.not_after);
+  assert.ok(at <= end - life / 3 && at >= end - life / 3 - life / 50, before.renewal.at);
+  const firstKey = (await server.ok('POST', `${path}/download`)).private_key;
+  advance(70 * day);
+  const after = await until(
+    () => server.ok('GET', path),
+    (shown) => shown.renewals === 1,
+  );
+  assert.notEqual(after.serial_number, before.serial_number);
+  assert.equal(after.key, 'waits');
+  assert.equal(after.renewal.order_id, null);
+  const renewed = await server.ok('POST', `${path}/download`);
+  assert.notEqual(renewed.private_key, firstKey);
+  assert.ok(new X509Certificate(renewed.certificate).checkPrivateKey(createPrivateKey(renewed.private_key)));
+  assert.equal(await pebble.statusOf(before.serial_number), 'Valid');
+  await until(
+    () => Promise.resolve(hook.heard.length),
+    (heard) => heard >= 2,
+  );
+  assert.deepEqual(
+    hook.heard.map(({ body }) => JSON.parse(body).event),
+    ['certificate.issued', 'certificate.renewed'],
+  );
+  for (const { body, signature } of hook.heard) {
+    const [, time = '', value] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(signature) ?? [];
+    assert.equal(value, createHmac('sha256', order.hook_secret).update(`${time}.${body}`).digest('hex'));
+  }
+});
+
+test('a key that renewals use again stays sealed while renewal is on, is shown once, and goes when it is turned off', async (context) => {
+  const { server } = await startWorld(context);
+  const order = await server.ok('POST', 'acme/orders', { ...http('b.example.com'), reuse_key: true });
+  const path = `acme/certificates/${order.certificate_id}`;
+  const { private_key: key } = await server.ok('POST', `${path}/download`);
+  const before = await server.ok('GET', path);
+  assert.equal(before.key, 'kept');
+  assert.equal('private_key' in (await server.ok('POST', `${path}/download`)), false);
+  const renewal = await server.ok('POST', `${path}/renew`, { wait: 30 });
+  assert.equal(renewal.state, 'issued', JSON.stringify(renewal));
+  assert.equal(renewal.renewal, true);
+  const after = await server.ok('GET', path);
+  assert.notEqual(after.serial_number, before.serial_number);
+  assert.equal(after.key_sha256, before.key_sha256);
+  assert.ok(new X509Certificate(after.certificate).checkPrivateKey(createPrivateKey(key)));
+  await server.ok('POST', `${path}/download`);
+  const off = await server.ok('PATCH', path, { renew: false });
+  assert.equal(off.key, 'collected');
+  assert.equal(off.renewal.on, false);
+});
+
+test('a renewal that fails leaves the certificate as it is, says since when, and succeeds once it can', async (context) => {
+  const { server, advance, pebble } = await startWorld(context);
+  const order = await server.ok('POST', 'acme/orders', {
+    account: 'pebble',
+    identifiers: ['c.example.com'],
+    challenge: 'dns-01',
+    wait: 30,
+  });
+  for (const { name, value } of order.next.records) await pebble.setTxt(name, value);
+  const issued = await server.ok('POST', `acme/orders/${order.id}/complete`, { wait: 30 });
+  assert.equal(issued.state, 'issued', JSON.stringify(issued));
+  const path = `acme/certificates/${order.certificate_id}`;
+  const before = await server.ok('GET', path);
+  // Pebble uses the authorization again, or asks for another proof, which nobody gives.
+  await pebble.stop();
+  advance(70 * day);
+  const waiting = await until(
+    () => server.ok('GET', path),
+    (shown) => shown.renewal.order_id !== null,
+  );
+  const stuck = await until(
+    () => server.ok('GET', `acme/orders/${waiting.renewal.order_id}`),
+    (shown) => shown.attempts > 0,
+  );
+  assert.equal(stuck.state, 'created');
+  assert.match(stuck.error, /no connection/);
+  advance(2 * day);
+  const failing = await until(
+    () => server.ok('GET', path),
+    (shown) => shown.renewal.failures === 1,
+  );
+  assert.equal(failing.serial_number, before.serial_number);
+  assert.notEqual(failing.renewal.failing_since, null);
+  assert.match(failing.renewal.last_error, /given up/);
+  assert.equal((await server.ok('GET', 'acme/certificates?failing=true')).certificates.length, 1);
+});
+
+async function startHook(context: TestContext) {
+  const heard: { body: string; signature: string }[] = [];
+  const server = createServer((request, reply) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      heard.push({ body, signature: String(request.headers['chancery-signature']) });
+      reply.writeHead(204).end();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(() => server.close());
+  return { heard, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` };
+}
