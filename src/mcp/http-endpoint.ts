@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
-import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server';
+import { createMcpHandler, type McpServer, type ServerEventBus } from '@modelcontextprotocol/server';
 import type { Credentials, Dispatch } from '#core/dispatch.ts';
 import { AppError, toAppError } from '#core/errors.ts';
 import type { BoundOperation } from '#core/operation.ts';
@@ -69,6 +69,8 @@ export interface EndpointOptions {
   readonly log: FaultLog;
   /** Instead of ours: the fixtures of the conformance suite. */
   readonly makeServer?: ((asker: Asker) => McpServer) | undefined;
+  /** Where those tell that their lists changed; ours never do. */
+  readonly bus?: ServerEventBus | undefined;
 }
 
 /** What travels through the SDK from here to the factory of servers. The token itself does not. */
@@ -104,6 +106,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   const handler = createMcpHandler((context) => serverFor(context.authInfo?.extra?.['passage'] as Passage), {
     onerror: () => undefined,
     maxSubscriptions: 128,
+    ...(options.bus === undefined ? {} : { bus: options.bus }),
   });
   const listeners = trackListeners();
   const answer = toNodeHandler(handler, { onerror: (error) => options.log('mcp', 'http', error) });
