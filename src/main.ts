@@ -112,8 +112,16 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });
   const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
   const claim = createClaimService({ store, sealer: keyring, clock, dispatch, log, ttl: config.claimTtl });
-  const { allow: allowPrivate } = config.outbound;
-  const acmeClient = createAcmeClient({ store, sealer: keyring, clock, dispatch, log, outbound, allowPrivate });
+  const acmeClient = createAcmeClient({
+    store,
+    sealer: keyring,
+    clock,
+    dispatch,
+    log,
+    outbound,
+    allowPrivate: config.outbound.allow,
+    ...config.acme,
+  });
   const acmeServer = wireAcmeServer({ config, store, sealer: keyring, clock, log, dispatch, policies, pki });
   const columns = [pki, database, claim.engine, acmeClient.engine, acmeServer].flatMap(
     (engine) => engine.sealedColumns,

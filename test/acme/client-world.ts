@@ -24,7 +24,7 @@ export async function startWorld(context: TestContext, options: WorldOptions = {
   const pebble = await startPebble(context, { httpPort: port, ...rest });
   let ahead = 0;
   const server = await startChancery(context, {
-    env: serverEnv(port, env),
+    env: serverEnv(port, { CHANCERY_ACME_RESOLVERS: pebble.dns, ...env }),
     clock: { now: () => Date.now() + ahead },
   });
   await server.ok('POST', 'acme/accounts', accountAt(pebble, account));

@@ -22,6 +22,8 @@ export interface PebbleOptions {
   /** Percent of good nonces that are refused; default 15. */
   readonly badNonces?: number;
   readonly alternateRoots?: number;
+  /** `host:port` of another DNS server to ask. */
+  readonly dnsServer?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -83,7 +85,7 @@ export async function startPebble(context: TestContext | undefined, options: Peb
   ]);
   const server = start(
     'pebble',
-    ['-strict', '-config', join(folder, 'pebble.json'), '-dnsserver', `127.0.0.1:${dnsPort}`],
+    ['-strict', '-config', join(folder, 'pebble.json'), '-dnsserver', options.dnsServer ?? `127.0.0.1:${dnsPort}`],
     {
       PEBBLE_VA_NOSLEEP: '1',
       PEBBLE_WFE_NONCEREJECT: String(options.badNonces ?? 15),

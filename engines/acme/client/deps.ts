@@ -14,6 +14,8 @@ export interface ClientDeps {
   /** For hooks and for providers of DNS. */
   readonly outbound: GuardedFetch;
   readonly records: RecordKeeper;
+  /** Whether this installation answers tls-alpn-01. */
+  readonly answersTlsAlpn: boolean;
   /** Something is due now. */
   readonly wake: () => void;
 }

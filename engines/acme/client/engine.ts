@@ -4,6 +4,7 @@ import type { Engine } from '#core/engine.ts';
 import { bind } from '#core/operation.ts';
 import type { Narrowing } from '#core/principal.ts';
 import { createSystemCaller } from '#core/system-call.ts';
+import type { TlsAlpnResponder } from '#acme/challenge/tls-alpn-responder.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
@@ -13,6 +14,7 @@ import type { ClientDeps } from './deps.ts';
 import { acmeClientGauges } from './gauges.ts';
 import { acmeClientOperations } from './operations/all.ts';
 import { createRecordKeeper } from './order/record-keeper.ts';
+import { startResponder } from './tls-alpn.ts';
 import { createConnections } from './wire/connections.ts';
 import { createWorker, type DueRow } from './worker.ts';
 
@@ -26,6 +28,15 @@ export interface AcmeClientOptions {
   readonly outbound: GuardedFetch;
   /** CIDR ranges beside the public addresses where authorities may be. */
   readonly allowPrivate: readonly string[];
+  /** Those by which TXT records must be visible; empty: those of the system. */
+  readonly resolvers: readonly ListenAddress[];
+  /** Where tls-alpn-01 is answered; null: nowhere. */
+  readonly tlsAlpnListen: ListenAddress | null;
+}
+
+interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface AcmeClient {
@@ -54,14 +65,16 @@ const keyChangeDeadline = 120_000;
 
 /** Certificates from outside authorities (RFC 8555). */
 export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
-  const { store, sealer, clock, dispatch, log, outbound, allowPrivate } = options;
-  const records = createRecordKeeper({ store, sealer, outbound });
+  const { store, sealer, clock, dispatch, log, outbound, allowPrivate, resolvers, tlsAlpnListen } = options;
+  const records = createRecordKeeper({ store, sealer, clock, outbound, allowPrivate, resolvers });
   const connections = createConnections({ clock, allowPrivate });
   const wake = (): void => {
     orders.wake();
     certificates.wake();
   };
-  const deps: ClientDeps = { store, sealer, clock, connections, outbound, records, wake };
+  const answersTlsAlpn = tlsAlpnListen !== null;
+  const deps: ClientDeps = { store, sealer, clock, connections, outbound, records, wake, answersTlsAlpn };
+  let responder: TlsAlpnResponder | undefined;
   const acts = bind(acmeClientActs, deps);
   const callAs = (job: string, namespace: string) =>
     createSystemCaller({ dispatch, operations: acts, clock, job, namespace });
@@ -97,6 +110,7 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
   };
   return {
     async start() {
+      if (tlsAlpnListen !== null) responder = await startResponder(tlsAlpnListen, { store, clock });
       await orders.start();
       await certificates.start();
     },
@@ -125,6 +139,7 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
       async close() {
         unwatch();
         await Promise.all([orders.close(), certificates.close()]);
+        await responder?.close();
       },
     },
   };

@@ -8,6 +8,7 @@ import { type OrderDefinition, parseDefinition, parseProgress } from '#acme/clie
 import { type StepOutcome, write } from '#acme/client/order/outcome.ts';
 import { cleanUp, reRegistered, restart, stepOf } from '#acme/client/order/steps.ts';
 import { type AccountRow, type CertificateRow, finalStates, type OrderRow } from '#acme/client/tables.ts';
+import { DnsProviderError } from '#acme/dns/contract.ts';
 import { clamp } from '#acme/client/wire/headers.ts';
 import { AcmeProblem, explain, isTemporary } from '#acme/client/wire/problem.ts';
 
@@ -92,6 +93,7 @@ async function afterError(
   }
   if (error instanceof AppError && (error.code === 'not_found' || error.code === 'wrong_state'))
     return { kind: 'fail', reason };
+  if (error instanceof DnsProviderError && !error.isTemporary) return { kind: 'fail', reason };
   if (explain(error) !== undefined && !isTemporary(error)) return { kind: 'fail', reason };
   return { kind: 'retry', reason, until: deps.clock.now() + pauseAfter(row.attempts + 1, error) };
 }
@@ -120,7 +122,7 @@ function retryCleaning(deps: ClientDeps, row: OrderRow, error: unknown): StepOut
 
 /** One sentence, which may be shown. */
 function reasonOf(error: unknown): string {
-  if (error instanceof AppError) return error.message;
+  if (error instanceof AppError || error instanceof DnsProviderError) return error.message;
   return explain(error) ?? 'An internal error stopped this step; the log has the details.';
 }
 

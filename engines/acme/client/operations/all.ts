@@ -17,6 +17,13 @@ import {
   revokeCertificate,
   updateCertificate,
 } from './certificates.ts';
+import {
+  createDnsProvider,
+  deleteDnsProvider,
+  getDnsProvider,
+  listDnsProviders,
+  updateDnsProvider,
+} from './dns-providers.ts';
 import { rotateAccountKey } from './key-change.ts';
 import { cancelOrder, completeOrder, createOrder, getOrder, listOrders } from './orders.ts';
 
@@ -41,4 +48,9 @@ export const acmeClientOperations: readonly AnyOperation<ClientDeps>[] = [
   renewCertificate,
   revokeCertificate,
   deleteCertificate,
+  createDnsProvider,
+  getDnsProvider,
+  listDnsProviders,
+  updateDnsProvider,
+  deleteDnsProvider,
 ];

@@ -59,9 +59,7 @@ export const createOrder = defineOperation({
   async intend(grant, input, deps: ClientDeps) {
     const account = await requireAccount(deps.store, grant.namespace, input.account);
     assertUsable(account);
-    const definition = definitionOf(input);
-    if (definition.dns_provider !== undefined)
-      await requireProvider(deps.store, grant.namespace, definition.dns_provider);
+    const definition = await assertProvable(deps, grant, definitionOf(input));
     const csr = requestOf(input, definition);
     const certificateId = newId('acc', grant.now);
     const made = await newOrder(deps, grant, { account, certificateId, definition, csr: csr?.der });
@@ -89,6 +87,18 @@ export const createOrder = defineOperation({
     };
   },
 });
+
+/** A provider that leaves the publishing to people is none. */
+async function assertProvable(deps: ClientDeps, grant: Grant, definition: OrderDefinition): Promise<OrderDefinition> {
+  if (definition.challenge === 'tls-alpn-01' && !deps.answersTlsAlpn)
+    throw new AppError('wrong_state', 'This server does not answer tls-alpn-01.', {
+      hint: 'Set CHANCERY_ACME_TLS_ALPN_LISTEN to where port 443 of these names leads, or use another challenge.',
+    });
+  const { dns_provider: provider, ...others } = definition;
+  if (provider === undefined) return definition;
+  const { kind } = await requireProvider(deps.store, grant.namespace, provider);
+  return kind === 'manual' ? others : definition;
+}
 
 function requestOf(input: CreateOrderInput, { identifiers }: OrderDefinition): ReadRequest | undefined {
   if (input.csr === undefined) return undefined;
@@ -199,11 +209,17 @@ export const listOrders = defineOperation({
   },
 });
 
+/** Where nobody here can see the records, as with split DNS, to say it again has the authority look. */
+const completed: Partial<Record<OrderRow['state'], OrderRow['state']>> = {
+  operator: 'propagating',
+  propagating: 'responding',
+};
+
 export const completeOrder = defineOperation({
   id: 'acme.complete_order',
   title: 'Go on with an order',
   summary:
-    'Says that the TXT records of an order have been published. With an order that waits to try again, it makes the next try now.',
+    'Says that the TXT records of an order have been published; said again, the authority validates although this server cannot see them. With an order that waits to try again, it makes the next try now.',
   input: named.extend({ wait: waitSeconds }),
   output: orderOutput,
   http: { method: 'POST', path: '/acme/orders/{id}/complete' },
@@ -217,7 +233,7 @@ export const completeOrder = defineOperation({
     if (row.ended_at !== null)
       throw new AppError('wrong_state', `The order is ${row.state}.`, { hint: 'acme.create_order makes another.' });
     const set = {
-      ...(row.state === 'operator' ? { state: 'propagating' } : {}),
+      ...(completed[row.state] === undefined ? {} : { state: completed[row.state] ?? row.state }),
       next_action_at: grant.now,
       updated_at: grant.now,
     };

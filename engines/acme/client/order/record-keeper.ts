@@ -1,3 +1,10 @@
+import type { Clock } from '#core/clock.ts';
+import { type DnsProvider, type DnsProviderSettings, dnsProviderSettings } from '#acme/dns/contract.ts';
+import { requireProvider } from '#acme/client/dns-provider.ts';
+import type { DnsProviderRow } from '#acme/client/tables.ts';
+import { createPerspectives, type Perspective } from '#acme/dns/perspective.ts';
+import { isTxtVisible } from '#acme/dns/propagation.ts';
+import { createDnsProvider } from '#acme/dns/provider.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -6,14 +13,43 @@ import type { RecordKeeper } from './records.ts';
 export interface RecordKeeperParts {
   readonly store: Store;
   readonly sealer: Sealer;
+  readonly clock: Clock;
   readonly outbound: GuardedFetch;
+  readonly allowPrivate: readonly string[];
+  /** Those that records must be visible by; empty: those of the system. */
+  readonly resolvers: readonly { readonly host: string; readonly port: number }[];
 }
 
 /** Records by way of the providers of their namespaces. */
-export function createRecordKeeper(_parts: RecordKeeperParts): RecordKeeper {
-  return {
-    publish: () => Promise.reject(new Error('none')),
-    withdraw: () => Promise.reject(new Error('none')),
-    isVisible: () => Promise.resolve(undefined),
+export function createRecordKeeper(parts: RecordKeeperParts): RecordKeeper {
+  let perspectives: readonly Perspective[] | undefined;
+  const providerOf = async (namespace: string, name: string): Promise<DnsProvider> => {
+    const row = await requireProvider(parts.store, namespace, name);
+    return createDnsProvider(await openSettings(parts.sealer, row), {
+      outbound: parts.outbound,
+      allowedRanges: parts.allowPrivate,
+      now: () => parts.clock.now(),
+    });
   };
+  return {
+    async publish(namespace, provider, { name, value }) {
+      await (await providerOf(namespace, provider)).present(name, value);
+    },
+    async withdraw(namespace, provider, { name, value }) {
+      await (await providerOf(namespace, provider)).remove(name, value);
+    },
+    isVisible: (record) => isTxtVisible(record, (perspectives ??= createPerspectives(parts.resolvers))),
+  };
+}
+
+/** With their secrets. */
+export async function openSettings(sealer: Sealer, row: DnsProviderRow): Promise<DnsProviderSettings> {
+  const definition = JSON.parse(row.definition) as Record<string, unknown>;
+  if (row.secrets === null) return dnsProviderSettings.parse(definition);
+  const plaintext = await sealer.open({ table: 'acme_dns_providers', row: row.id, column: 'secrets' }, row.secrets);
+  try {
+    return dnsProviderSettings.parse({ ...definition, ...(JSON.parse(plaintext.toString('utf8')) as object) });
+  } finally {
+    plaintext.fill(0);
+  }
 }

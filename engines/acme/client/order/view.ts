@@ -75,7 +75,11 @@ const waiting: Readonly<Record<OrderRow['state'], Waiting>> = {
     waiting_for: 'operator',
     action: 'Publish these TXT records, wait until they are visible, and then call acme.complete_order.',
   },
-  propagating: { waiting_for: 'dns', action: 'The TXT records are published and not visible everywhere yet.' },
+  propagating: {
+    waiting_for: 'dns',
+    action:
+      'The resolvers of this server do not show the TXT records yet; acme.complete_order has the authority look all the same.',
+  },
   responding: { waiting_for: 'chancery', action: 'The authority is told that it may validate the challenges.' },
   validating: { waiting_for: 'authority', action: 'The authority validates the challenges.' },
   finalizing: { waiting_for: 'authority', action: 'The authority issues the certificate.' },

@@ -5,7 +5,10 @@ import { parseDefinition } from '#acme/client/order/definition.ts';
 import type { CertificateRow } from '#acme/client/tables.ts';
 import { explain } from '#acme/client/wire/problem.ts';
 
-/** Tells a URL that there is a new certificate. What it holds is public; the key is fetched with a token, as ever. */
+/**
+ * Tells a URL that there is a new certificate, by a POST signed as Standard Webhooks has it. What it holds is public; the
+ * certificate and its key are fetched with a token, as ever.
+ */
 
 const minute = 60_000;
 const mostTries = 20;
@@ -39,8 +42,6 @@ export async function tellHook(deps: ClientDeps, row: CertificateRow): Promise<D
 async function post(deps: ClientDeps, row: CertificateRow, now: number): Promise<string | undefined> {
   const { hook_url: url, identifiers } = parseDefinition(row);
   if (url === undefined || row.hook_key === null) return undefined;
-  const place = { table: 'acme_certificates', row: row.id, column: 'hook_key' } as const;
-  const key = await deps.sealer.open(place, row.hook_key);
   const body = JSON.stringify({
     event: row.renewals === 0 ? 'certificate.issued' : 'certificate.renewed',
     certificate_id: row.id,
@@ -49,18 +50,33 @@ async function post(deps: ClientDeps, row: CertificateRow, now: number): Promise
     serial_number: row.serial_number,
     not_after: toRfc3339(row.not_after),
   });
-  const time = Math.floor(now / 1000);
-  const signature = createHmac('sha256', key).update(`${time}.${body}`).digest('hex');
-  key.fill(0);
+  // The same for every try, so that a receiver knows what it has heard.
+  const id = `${row.id}.${row.serial_number}`;
+  const time = String(Math.floor(now / 1000));
   try {
     const { status } = await deps.outbound({
       url,
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'chancery-signature': `t=${time},v1=${signature}` },
+      headers: {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': time,
+        'webhook-signature': `v1,${await sign(deps, row, row.hook_key, `${id}.${time}.${body}`)}`,
+      },
       body: Buffer.from(body),
     });
     return status >= 200 && status < 300 ? undefined : `The hook answered with status ${status}.`;
   } catch (error) {
     return explain(error) ?? 'The hook could not be told.';
+  }
+}
+
+async function sign(deps: ClientDeps, { id }: CertificateRow, sealed: Uint8Array, content: string): Promise<string> {
+  const place = { table: 'acme_certificates', row: id, column: 'hook_key' } as const;
+  const key = await deps.sealer.open(place, sealed);
+  try {
+    return createHmac('sha256', key).update(content).digest('base64');
+  } finally {
+    key.fill(0);
   }
 }
