@@ -153,8 +153,12 @@ const cases: readonly (readonly [string, Change, string])[] = [
     'key_usage@1',
   ],
   ['a leaf without keyUsage', { leaf: { ku: undefined } }, 'valid'],
-  ['a leaf with keyCertSign', { leaf: { ku: encodeExtension('key_usage', ['key_cert_sign']) } }, 'profile@0'],
-  ['an empty keyUsage', { leaf: { ku: raw(oids.keyUsage, true, '030100') } }, 'profile@0'],
+  [
+    'a leaf with keyCertSign',
+    { leaf: { ku: encodeExtension('key_usage', ['digital_signature', 'key_cert_sign']) } },
+    'profile@0',
+  ],
+  ['an empty keyUsage', { leaf: { ku: raw(oids.keyUsage, true, '030100') } }, 'key_usage@0 profile@0'],
   [
     'a leaf with basicConstraints, not a CA',
     { leaf: { bc: encodeExtension('basic_constraints', { ca: false }) } },

@@ -1,5 +1,6 @@
 import { toRfc3339 } from '#core/clock.ts';
 import { extensionKindOf, type ExtensionKind } from '#pki/x509/extension.ts';
+import type { KeyUsage } from '#pki/x509/key-extensions.ts';
 import { oidName, oids } from '#pki/x509/oid.ts';
 import { checkPublicKey, type KeyFaultCode } from '#pki/x509/weak-key.ts';
 import { type Finding, finding, type Profile } from './finding.ts';
@@ -21,11 +22,22 @@ const purposeOids: Readonly<Record<Exclude<Purpose, 'any'>, string>> = {
 /** Rules for every certificate of a path, the trust anchor included. `at` in milliseconds. */
 export function commonFindings(parsed: ParsedCertificate, at: number, profile: Profile): Finding[] {
   return [
+    ...versionFindings(parsed),
     ...validityFindings(parsed, at),
     ...extensionFindings(parsed, profile),
+    ...qualifierFindings(parsed),
     ...keyFindings(parsed, profile),
     ...algorithmFindings(parsed),
   ];
+}
+
+/** RFC 5280 §4.1: extensions are of version 3. What reads versions would not see them in another. */
+function versionFindings({ certificate }: ParsedCertificate): Finding[] {
+  const { version, extensions } = certificate;
+  if (version === 3 || extensions.size === 0) return [];
+  const found = `extensions in a certificate of version ${version}`;
+  const fix = 'Have the certificate reissued.';
+  return [finding('malformed_certificate', found, 'version 3', 'RFC 5280 §4.1.2.1, §4.1.2.9', fix)];
 }
 
 /** RFC 5280 §4.1.2.5: both ends belong to the validity, which counts whole seconds. */
@@ -61,19 +73,27 @@ function extensionFindings({ certificate, malformed }: ParsedCertificate, profil
     const expected = 'an extension as its ASN.1 says, in DER';
     findings.push(finding('malformed_extension', reason, expected, 'RFC 5280 §4.2', 'Have the certificate reissued.'));
   }
-  for (const { oid, critical } of certificate.extensions.values()) {
-    if (!critical || extensionKindOf(oid) !== undefined) continue;
-    findings.push(
-      finding(
-        'unknown_critical_extension',
-        `the critical extension ${oidName(oid)}`,
-        'critical extensions that are understood',
-        'RFC 5280 §4.2',
-        'Have it reissued with the extension not critical, or validate with software that understands it.',
-      ),
-    );
-  }
+  for (const { oid, critical } of certificate.extensions.values())
+    if (critical && extensionKindOf(oid) === undefined)
+      findings.push(notUnderstood(`the critical extension ${oidName(oid)}`, 'RFC 5280 §4.2'));
   return findings;
+}
+
+function notUnderstood(found: string, section: string): Finding {
+  const fix = 'Have it reissued with the extension not critical, or validate with software that understands it.';
+  return finding('unknown_critical_extension', found, 'critical extensions that are understood', section, fix);
+}
+
+const knownQualifiers: readonly string[] = [oids.policyCps, oids.policyUserNotice];
+
+/** RFC 5280 §4.2.1.4: a critical extension must be understood with its qualifiers. */
+function qualifierFindings(parsed: ParsedCertificate): Finding[] {
+  if (parsed.isCritical('certificate_policies') !== true) return [];
+  const qualifiers = (parsed.value('certificate_policies') ?? []).flatMap((policy) => policy.qualifiers);
+  const unknown = qualifiers.find(({ id }) => !knownQualifiers.includes(id));
+  if (unknown === undefined) return [];
+  const found = `critical certificatePolicies with the qualifier ${oidName(unknown.id)}`;
+  return [notUnderstood(found, 'RFC 5280 §4.2.1.4')];
 }
 
 /** Faults by which keys are not certified here, but which do no harm in a certificate of another authority. */
@@ -164,4 +184,34 @@ export function purposeFindings(parsed: ParsedCertificate, purpose: Purpose): Fi
       `Use a certificate for ${purpose}, or validate for the purpose that it has.`,
     ),
   ];
+}
+
+/** Whether the certificate says in both places that it is one of an authority. */
+export function isAuthority(parsed: ParsedCertificate): boolean {
+  return (
+    parsed.value('basic_constraints')?.ca === true && parsed.value('key_usage')?.includes('key_cert_sign') === true
+  );
+}
+
+/** RFC 5280 §4.2.1.12: the key usages that are consistent with a purpose, of which the leaf needs one. */
+const usagesOfPurpose: Readonly<Record<Exclude<Purpose, 'any'>, readonly KeyUsage[]>> = {
+  server_auth: ['digital_signature', 'key_encipherment', 'key_agreement'],
+  client_auth: ['digital_signature', 'key_agreement'],
+  code_signing: ['digital_signature'],
+  email_protection: ['digital_signature', 'content_commitment', 'key_encipherment', 'key_agreement'],
+};
+
+/**
+ * What the leaf's key may be used for must be consistent with the purpose. An authority that stands in the place of the
+ * leaf without a word on purposes is let pass: RFC 5280 says nothing of authorities as leaves.
+ */
+export function leafUsageFindings(leaf: ParsedCertificate, purpose: Purpose): Finding[] {
+  const usages = leaf.value('key_usage');
+  const isPlainAuthority = isAuthority(leaf) && leaf.isCritical('extended_key_usage') === undefined;
+  if (purpose === 'any' || usages === undefined || isPlainAuthority) return [];
+  const consistent = usagesOfPurpose[purpose];
+  if (usages.some((usage) => consistent.includes(usage))) return [];
+  const found = `the key usages ${usages.join(', ') || 'none'}`;
+  const fix = `Use a certificate for ${purpose}, or validate for the purpose that it has.`;
+  return [finding('key_usage', found, `one of ${consistent.join(', ')}`, 'RFC 5280 §4.2.1.3, §4.2.1.12', fix)];
 }

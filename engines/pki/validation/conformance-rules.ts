@@ -1,6 +1,7 @@
 import { formatSerial } from '#pki/x509/serial.ts';
 import type { ExtensionKind } from '#pki/x509/extension.ts';
 import { oids } from '#pki/x509/oid.ts';
+import { isAuthority } from './certificate-rules.ts';
 import { type Finding, finding } from './finding.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
 import { subscriberNameFindings } from './subscriber-names.ts';
@@ -148,7 +149,9 @@ function leafBreaches(parsed: ParsedCertificate): Breach[] {
 function leafPurposeBreaches(parsed: ParsedCertificate): Breach[] {
   const purposes = parsed.value('extended_key_usage');
   const section = 'Baseline Requirements §7.1.2.7.10';
-  if (purposes === undefined) return [['no extendedKeyUsage', 'the purposes of the certificate', section]];
+  // An authority in the place of the leaf is no subscriber, of whom alone the section speaks.
+  if (purposes === undefined)
+    return isAuthority(parsed) ? [] : [['no extendedKeyUsage', 'the purposes of the certificate', section]];
   const breaches: Breach[] = [];
   if (purposes.includes(oids.anyExtendedKeyUsage))
     breaches.push(['anyExtendedKeyUsage', 'the purposes by name', section]);

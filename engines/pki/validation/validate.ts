@@ -1,6 +1,6 @@
 import { formatName, type Name } from '#pki/x509/name.ts';
 import { type Budget, createBudget, limits, type Work } from './budget.ts';
-import { commonFindings, type Purpose, purposeFindings } from './certificate-rules.ts';
+import { commonFindings, leafUsageFindings, type Purpose, purposeFindings } from './certificate-rules.ts';
 import { conformanceFindings } from './conformance-rules.ts';
 import { readCrls } from './crl-check.ts';
 import { type Finding, finding, locate, type LocatedFinding, type Profile } from './finding.ts';
@@ -195,6 +195,7 @@ function findingsOfLeaf(leaf: ParsedCertificate, { at, profile, purpose = 'any',
   return [
     ...commonFindings(leaf, at, profile),
     ...purposeFindings(leaf, purpose),
+    ...leafUsageFindings(leaf, purpose),
     ...(name === undefined ? [] : peerNameFindings(leaf, name)),
     ...(profile === 'web_pki' ? conformanceFindings(leaf, 'leaf') : []),
   ];

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { element, nullValue, oid, sequence } from '#engines/pki/asn1/writer.ts';
+import { tag } from '#engines/pki/asn1/tag.ts';
+import { sign, signatureAlgorithmOf } from '#engines/pki/x509/algorithm.ts';
+import { assembleCertificate, decodeCertificate, version3 } from '#engines/pki/x509/certificate.ts';
+import { encodeRawExtension } from '#engines/pki/x509/extension.ts';
+import type { KeyUsage } from '#engines/pki/x509/key-extensions.ts';
+import { oids } from '#engines/pki/x509/oid.ts';
+import { type Certified, codes, intermediate, leafOf, root, validate } from './fixture.ts';
+
+/** Rules of RFC 5280 on single certificates, each with a certificate that breaks it alone. */
+
+test('the key usages of a leaf must be consistent with the purpose, independently of its extended ones', async () => {
+  const anchor = await root();
+  const purposes = ['server_auth', 'client_auth', 'code_signing', 'email_protection', 'any'] as const;
+  const accepted = async (...usages: KeyUsage[]) => {
+    const leaf = await leafOf(anchor, { usages, purposes: [oids.anyExtendedKeyUsage] });
+    const results = purposes.map(async (purpose) => codes(await validate({ leaf, anchors: [anchor] }, { purpose })));
+    const found = await Promise.all(results);
+    for (const reasons of found) if (reasons.length > 0) assert.deepEqual(reasons, ['key_usage@0']);
+    return purposes.filter((_, index) => found[index]?.length === 0);
+  };
+  assert.deepEqual(await accepted('digital_signature'), purposes);
+  assert.deepEqual(await accepted('key_encipherment'), ['server_auth', 'email_protection', 'any']);
+  assert.deepEqual(await accepted('key_agreement', 'crl_sign'), [
+    'server_auth',
+    'client_auth',
+    'email_protection',
+    'any',
+  ]);
+  assert.deepEqual(await accepted('content_commitment'), ['email_protection', 'any']);
+  assert.deepEqual(await accepted('crl_sign', 'data_encipherment'), ['any']);
+});
+
+test('an authority in the place of the leaf needs neither purposes nor usages of a subscriber', async () => {
+  const anchor = await root();
+  const names = [{ kind: 'dns', value: 'ca.example.com' }] as const;
+  const authority = await intermediate(anchor, 'CA', { names });
+  const asked = { purpose: 'server_auth', name: { kind: 'dns', value: 'ca.example.com' } } as const;
+  for (const profile of ['rfc5280', 'web_pki'] as const)
+    assert.deepEqual(codes(await validate({ leaf: authority, anchors: [anchor] }, { ...asked, profile })), []);
+  const purposes = [oids.serverAuth];
+  const withPurposes = await intermediate(anchor, 'CA', { names, purposes });
+  assert.deepEqual(codes(await validate({ leaf: withPurposes, anchors: [anchor] }, asked)), ['key_usage@0']);
+});
+
+/** The same certificate with another version, signed anew. */
+function withVersion(of: Certified, by: Certified, version: Uint8Array): Buffer {
+  const { tbs } = decodeCertificate(of.der);
+  const fields = tbs.subarray(4 + version3.length);
+  const algorithm = signatureAlgorithmOf(by.keyType);
+  const changed = sequence([version, fields]);
+  return assembleCertificate(changed, algorithm, sign(by.key.privateKey, by.keyType, changed));
+}
+
+test('extensions make no authority, and no leaf, of a certificate that is not of version 3', async () => {
+  const anchor = await root();
+  const authority = await intermediate(anchor);
+  const leaf = await leafOf(authority);
+  const version2 = Uint8Array.of(0xa0, 0x03, 0x02, 0x01, 0x01);
+  for (const version of [new Uint8Array(), version2]) {
+    const old = { ...authority, der: withVersion(authority, anchor, version) };
+    assert.deepEqual(codes(await validate({ leaf, between: [old], anchors: [anchor] })), ['malformed_certificate@1']);
+    const oldLeaf = { ...leaf, der: withVersion(leaf, authority, version) };
+    assert.deepEqual(codes(await validate({ leaf: oldLeaf, between: [authority], anchors: [anchor] })), [
+      'malformed_certificate@0',
+    ]);
+  }
+  const same = { ...authority, der: withVersion(authority, anchor, version3) };
+  assert.equal((await validate({ leaf, between: [same], anchors: [anchor] })).valid, true);
+});
+
+test('critical certificate policies must be understood with their qualifiers', async () => {
+  const anchor = await root();
+  const found = async (critical: boolean, qualifier: Buffer) => {
+    const policy = sequence([oid('1.3.6.1.4.1.99999.5.1'), sequence([qualifier])]);
+    const extensions = [encodeRawExtension(oids.certificatePolicies, critical, sequence([policy]))];
+    return codes(await validate({ leaf: await leafOf(anchor, { extensions }), anchors: [anchor] }));
+  };
+  const cps = sequence([oid(oids.policyCps), element(tag.ia5String, [Buffer.from('http://a.example/')])]);
+  const other = sequence([oid('1.3.6.1.4.1.99999.5.2'), nullValue()]);
+  assert.deepEqual(await found(true, cps), []);
+  assert.deepEqual(await found(false, other), []);
+  assert.deepEqual(await found(true, other), ['unknown_critical_extension@0']);
+});
