@@ -53,7 +53,7 @@ export interface RawReply {
   // oxlint-disable-next-line typescript/no-explicit-any -- answers have many shapes; a wrong guess fails the test
   readonly body: any;
   /** The URLs of Link headers of a relation. */
-  links(relation: string): string[];
+  readonly links: (relation: string) => string[];
 }
 
 export interface RawOptions {

@@ -1,7 +1,11 @@
+import assert from 'node:assert/strict';
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Client, foundPki, type InProcess, startChancery } from '#test/chancery.ts';
 import { encodeRequest } from '#pki/x509/request.ts';
@@ -21,12 +25,22 @@ export interface AcmeWorld {
 
 export const publicUrl = 'https://acme.example.test';
 
-export async function acmeWorld(context: TestContext, env: Record<string, string> = {}): Promise<AcmeWorld> {
-  const server = await startChancery(context, { env: { CHANCERY_PUBLIC_URL: publicUrl, ...env } });
+/** Closed when the test ends; without a context by `close`. */
+export async function acmeWorld(
+  context: TestContext | undefined,
+  env: Record<string, string> = {},
+): Promise<AcmeWorld & { close(): Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-acme-'));
+  const server = await startChancery(undefined, { folder, env: { CHANCERY_PUBLIC_URL: publicUrl, ...env } });
   await foundPki(server, 'ec-p256', { allow_wildcards: true, allowed_ip_ranges: ['127.0.0.0/8', '::1/128'] });
   const clients: RawClient[] = [];
-  context.after(() => clients.forEach((each) => each.close()));
-  return worldOf(server, clients);
+  const close = async (): Promise<void> => {
+    for (const each of clients) each.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  context?.after(close);
+  return { ...worldOf(server, clients), close };
 }
 
 export function worldOf(server: InProcess, clients: RawClient[]): AcmeWorld {
@@ -117,6 +131,16 @@ export async function httpResponder(context: TestContext): Promise<Responder> {
   await once(server, 'listening');
   context.after(() => void server.close());
   return { port: (server.address() as AddressInfo).port, answers, asked };
+}
+
+/** That an answer is this error, with everything that errors have. */
+export function assertProblem(reply: RawReply, status: number | readonly number[], ...tokens: string[]): void {
+  const statuses = typeof status === 'number' ? [status] : status;
+  assert.ok(statuses.includes(reply.status), `${reply.status} ${reply.text}`);
+  assert.equal(reply.headers['content-type'], 'application/problem+json', reply.text);
+  assert.ok(tokens.map(errorType).includes(reply.body.type), reply.text);
+  assert.equal(reply.body.status, reply.status);
+  assert.equal(typeof reply.body.detail, 'string');
 }
 
 export const errorType = (token: string): string => `urn:ietf:params:acme:error:${token}`;

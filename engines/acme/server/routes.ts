@@ -165,8 +165,13 @@ function replyTo(
       ...(isObject ? { 'content-type': 'application/json' } : {}),
       ...headers,
     },
-    body: isObject ? JSON.stringify(body) : (body ?? ''),
+    body: octets(isObject ? JSON.stringify(body) : (body ?? '')),
   };
+}
+
+/** To text a charset would be added, which these media types do not have (RFC 8259 §11, RFC 9457 §3, RFC 8555 §9.1). */
+function octets(text: string): Uint8Array {
+  return Buffer.from(text, 'utf8');
 }
 
 /** What is ours to mend is thrown on, to be logged by whoever answers routes. */
@@ -200,7 +205,7 @@ function tell(parts: ResourceParts, error: AcmeError, directory: Directory | und
       ...(error.httpStatus === 405 ? { allow: 'POST' } : {}),
       ...headers,
     },
-    body: JSON.stringify(problemDocument(error)),
+    body: octets(JSON.stringify(problemDocument(error))),
   };
 }
 
