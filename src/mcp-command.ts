@@ -9,12 +9,14 @@ import { AppError } from '#core/errors.ts';
 import { parseInput } from '#core/parse.ts';
 import type { Narrowing } from '#core/principal.ts';
 import { createRateLimiter } from '#http/rate-limit.ts';
-import { BackendError, type OfferedOperation, type SecretDelivery, type ToolBackend } from '#mcp/backend.ts';
+import { BackendError, type OfferedOperation, type ToolBackend } from '#mcp/backend.ts';
 import { createCaller } from '#mcp/caller.ts';
 import { areaOf, offerOperations } from '#mcp/catalogue.ts';
 import { pathRefusal } from '#mcp/dispatch-backend.ts';
 import { describeFault, newFaultId } from '#mcp/fault.ts';
-import { revealSecrets, withholdSecrets } from '#mcp/reveal.ts';
+import { createFileDelivery, defaultFolder, type FileDelivery, lazyFileDelivery } from '#mcp/file-delivery.ts';
+import { withLocalKeys } from '#mcp/local-keys.ts';
+import { revealSecrets } from '#mcp/reveal.ts';
 import { createServer } from '#mcp/server.ts';
 import { isAreaOpen, type McpSettings } from '#mcp/settings.ts';
 import { createSurfaces } from '#mcp/surface.ts';
@@ -31,11 +33,17 @@ Speaks MCP on stdin and stdout. An MCP client starts it, with CHANCERY_URL and C
 
   --read-only        only operations that read
   --toolsets LIST    default, all, or areas: pki,lease
+  --out-dir DIR      folder for secrets, which do not stand in results; default: CHANCERY_MCP_OUT, else chancery/mcp below
+                     XDG_RUNTIME_DIR, XDG_CACHE_HOME or ~/.cache. Files have mode 0600 and names of ours
+  --remove-files     delete what was written there when the session ends
   --help             this text
 
 In the environment, with the meaning that they have for the server: CHANCERY_MCP_READ_ONLY, CHANCERY_MCP_TOOLSETS,
 CHANCERY_MCP_MASK_VALUES, CHANCERY_MCP_ALLOWED_PATHS, CHANCERY_MCP_DENIED_PATHS, CHANCERY_MCP_NAMESPACE,
 CHANCERY_MCP_RATE_LIMIT and CHANCERY_MCP_REVEAL. What the server forbids stays forbidden.
+
+Keys of certificates are made by this process, which sends a CSR: they never leave this machine. Only formats that hold the
+key itself (bundle, pkcs12), and post-quantum keys, are made by the server.
 
 example:
   CHANCERY_URL=https://ca.example.com CHANCERY_TOKEN=… chancery mcp --read-only
@@ -50,12 +58,12 @@ const greetingTimeout = 3000;
 export async function runMcpCommand(context: LocalContext): Promise<number> {
   const screen = createScreen(context.stdout, context.stderr, context.env, context.clock);
   try {
-    const settings = readFlags(context);
-    if (settings === undefined) {
+    const order = readFlags(context);
+    if (order === undefined) {
       await screen.out.write(usage);
       return exitCodes.ok;
     }
-    await serve(context, settings);
+    await serve(context, order);
     return exitCodes.ok;
   } catch (thrown) {
     const failure = thrown instanceof ConfigError ? usageFailure(thrown.findings.join(' ')) : thrown;
@@ -63,8 +71,15 @@ export async function runMcpCommand(context: LocalContext): Promise<number> {
   }
 }
 
+interface Order {
+  readonly settings: McpSettings;
+  /** Undefined: the default. */
+  readonly outDir: string | undefined;
+  readonly removesFiles: boolean;
+}
+
 /** Undefined: help is asked for. */
-function readFlags({ argv, env, operations }: LocalContext): McpSettings | undefined {
+function readFlags({ argv, env, operations }: LocalContext): Order | undefined {
   const { values } = parse(argv);
   if (values.help === true) return undefined;
   const settings = readMcpSettings({
@@ -73,14 +88,21 @@ function readFlags({ argv, env, operations }: LocalContext): McpSettings | undef
     ...(values.toolsets === undefined ? {} : { CHANCERY_MCP_TOOLSETS: values.toolsets }),
   });
   refuseUnknownToolsets(settings, operations);
-  return settings;
+  const outDir = values['out-dir'] ?? (env['CHANCERY_MCP_OUT'] || undefined);
+  return { settings, outDir, removesFiles: values['remove-files'] === true };
 }
 
 function parse(argv: readonly string[]) {
   try {
     return parseArgs({
       args: [...argv],
-      options: { 'read-only': { type: 'boolean' }, toolsets: { type: 'string' }, help: { type: 'boolean' } },
+      options: {
+        'read-only': { type: 'boolean' },
+        toolsets: { type: 'string' },
+        'out-dir': { type: 'string' },
+        'remove-files': { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
     });
   } catch (thrown) {
     throw usageFailure(thrown instanceof Error ? thrown.message : 'the flags cannot be read', {
@@ -89,7 +111,7 @@ function parse(argv: readonly string[]) {
   }
 }
 
-async function serve(context: LocalContext, settings: McpSettings): Promise<void> {
+async function serve(context: LocalContext, { settings, outDir, removesFiles }: Order): Promise<void> {
   const { env, version, operations } = context;
   const connection = readConnection(env, callTimeout);
   const all = offerOperations(operations).filter((operation) => isAreaOpen(settings.toolsets, areaOf(operation)));
@@ -104,12 +126,13 @@ async function serve(context: LocalContext, settings: McpSettings): Promise<void
   );
   const offered = all.filter(({ id }) => mayReach(narrowings, id));
   const guard = combine(namespaceGuard(settings, ask), await resourceGuard(settings));
-  const backend = createRestBackend({ operations, offered, connection, version, guard });
+  const backend = withLocalKeys(createRestBackend({ operations, offered, connection, version, guard }));
+  const files = await filesFor(outDir, env);
   const surfaces = createSurfaces(all, settings.reveal);
   const surface = surfaces.of(settings, offered);
   const caller = createCaller({
     backend,
-    delivery: deliveryFor(settings),
+    delivery: settings.reveal ? revealSecrets : files.delivery,
     readOnly: settings.readOnly,
     mask: settings.maskValues,
     takeTurn: sessionTurns(settings),
@@ -123,10 +146,19 @@ async function serve(context: LocalContext, settings: McpSettings): Promise<void
   context.stdin.once('end', () => ended.resolve());
   context.stdin.once('close', () => ended.resolve());
   await ended.promise;
+  if (removesFiles) await files.removeAll();
 }
 
-function deliveryFor({ reveal }: McpSettings): SecretDelivery {
-  return reveal ? revealSecrets : withholdSecrets;
+/** A folder that was named is looked at before the first secret is asked for; the default one is made when it is needed. */
+async function filesFor(outDir: string | undefined, env: LocalContext['env']): Promise<FileDelivery> {
+  if (outDir === undefined) return lazyFileDelivery(() => defaultFolder(env));
+  try {
+    return await createFileDelivery(outDir);
+  } catch (thrown) {
+    throw usageFailure(`secrets cannot be written to ${outDir}: ${(thrown as Error).message}`, {
+      hint: 'choose another with --out-dir',
+    });
+  }
 }
 
 function sessionTurns({ rate }: McpSettings): () => number {

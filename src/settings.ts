@@ -210,6 +210,9 @@ export type Settings = z.output<typeof settingsSchema>;
 export const clientSettings: Readonly<Record<string, string>> = {
   CHANCERY_URL: 'URL of the server, for `chancery` and `chancery mcp`.',
   CHANCERY_TOKEN: 'Token to authenticate with, for `chancery` and `chancery mcp`.',
+  CHANCERY_MCP_OUT:
+    'Folder into which `chancery mcp` writes secrets, for its owner alone; default: `chancery/mcp` below XDG_RUNTIME_DIR, ' +
+    'XDG_CACHE_HOME or ~/.cache. It is made when it is not there.',
   CHANCERY_CA_FILE: 'PEM file of the only roots that `chancery` and `chancery mcp` trust for https.',
 };
 

@@ -1,8 +1,8 @@
 import { toRfc3339 } from '#core/clock.ts';
 import type { KeepSecrets, KeptSecrets } from '#core/delivery.ts';
 import type { Dispatch } from '#core/dispatch.ts';
+import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
 import { type DeliveryFacts, type SecretDelivery, secretFieldsOf } from './backend.ts';
-import { redactedUrl } from './redacted-url.ts';
 
 /**
  * Delivery over HTTP: secrets are kept on the server in the commit of what made them, and the result holds a handle that
@@ -36,12 +36,14 @@ export function createClaimDelivery(dispatch: Dispatch, keepSecrets: KeepSecrets
 
 function describe(fields: string[], kept: KeptSecrets, output: Readonly<Record<string, unknown>>): DeliveryFacts {
   const url = redactedUrl(output['connection_url']);
+  const key = keyFingerprint(output['private_key']);
   return {
     method: 'claim',
     fields,
     claim: kept.handle,
     expires_at: toRfc3339(kept.expiresAt),
     next: `Run chancery claim ${kept.handle} --out FILE, or chancery claim ${kept.handle} -- COMMAND, where the secrets are needed, with a token of the same principal. It works once; then, and after expires_at, they are gone.`,
+    ...(key === undefined ? {} : { fingerprints: { private_key: key } }),
     ...(url === undefined ? {} : { redacted_url: url }),
   };
 }

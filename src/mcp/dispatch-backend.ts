@@ -36,7 +36,7 @@ export function createDispatchBackend({ dispatch, operations, mayTouch }: Dispat
     async call({ id }: OfferedOperation, input: unknown, context: CallContext): Promise<BackendReply> {
       const operation = guarded.get(id);
       if (operation === undefined) throw new Error(`${id} is offered and does not exist`);
-      const { idempotencyKey, approvalId } = context;
+      const { idempotencyKey, approvalId, signal } = context;
       try {
         return await dispatch({
           operation,
@@ -47,6 +47,7 @@ export function createDispatchBackend({ dispatch, operations, mayTouch }: Dispat
           requestId,
           idempotencyKey,
           approvalId,
+          signal,
         });
       } catch (thrown) {
         throw fromAppError(thrown, requestId);

@@ -1,0 +1,74 @@
+import type { BackendReply, CallContext, OfferedOperation, ToolBackend } from './backend.ts';
+import { type KeyRequest, makeKeyRequest } from './key-request.ts';
+
+/**
+ * Keys made on the machine of the client: `chancery mcp` sends a request that holds the public key, so that the private
+ * key crosses no network. It is put into the answer as if the server had made it, and is delivered like any other secret.
+ */
+
+const issue = 'pki.issue_certificate';
+const plan = 'pki.plan_certificate';
+
+/** A repeat with the same Idempotency-Key must send the same request. As many are remembered. */
+const mostRemembered = 64;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export function withLocalKeys(backend: ToolBackend): ToolBackend {
+  const remembered = new Map<string, Promise<KeyRequest | undefined>>();
+  const requestFor = (input: Fields, context: CallContext): Promise<KeyRequest | undefined> => {
+    const { idempotencyKey: key } = context;
+    if (key === undefined) return makeRequest(backend, input, context);
+    const known = remembered.get(key);
+    if (known !== undefined) return known;
+    const made = makeRequest(backend, input, context);
+    remembered.set(key, made);
+    made.catch(() => remembered.delete(key));
+    const [oldest] = remembered.keys();
+    if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
+    return made;
+  };
+  return {
+    operations: backend.operations,
+    async call(operation, input, context) {
+      const fields = input as Fields;
+      const request = needsKey(operation, fields) ? await requestFor(fields, context) : undefined;
+      if (request === undefined) return backend.call(operation, input, context);
+      const { key_type: _made, ...rest } = fields;
+      const reply = await backend.call(operation, { ...rest, csr: request.csr }, context);
+      return withKey(reply, request);
+    },
+  };
+}
+
+/** Formats that hold the key are made where the key is: on the server. */
+function needsKey({ id }: OfferedOperation, input: unknown): boolean {
+  if (id !== issue || typeof input !== 'object' || input === null) return false;
+  const { csr, format = 'pem' } = input as Fields;
+  return csr === undefined && (format === 'pem' || format === 'der');
+}
+
+function withKey(reply: BackendReply, { privateKey }: KeyRequest): BackendReply {
+  return { ...reply, output: { ...(reply.output as Fields), private_key: privateKey } };
+}
+
+async function makeRequest(backend: ToolBackend, input: Fields, context: CallContext): Promise<KeyRequest | undefined> {
+  return makeKeyRequest(await keyTypeFor(backend, input, context));
+}
+
+/** That of the request, else what the role would have: its plan says so, where the token may ask for one. */
+async function keyTypeFor(backend: ToolBackend, input: Fields, context: CallContext): Promise<string> {
+  const { key_type: given, format: _format, password: _password, ...request } = input;
+  if (typeof given === 'string') return given;
+  const planning = backend.operations.find(({ id }) => id === plan);
+  const usual = 'ec-p256';
+  if (planning === undefined) return usual;
+  try {
+    const { output } = await backend.call(planning, request, { signal: context.signal });
+    const { certificate } = output as { certificate?: { key_type?: string } | null };
+    return certificate?.key_type ?? usual;
+  } catch {
+    // Then the request itself is refused, and its refusal says why.
+    return usual;
+  }
+}
