@@ -93,28 +93,40 @@ async function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): P
 }
 
 type Shown = Omit<Performed, 'replayed'>;
+type Fields = Readonly<Record<string, unknown>>;
+type Clean = (text: string) => string;
 
 async function shape(
   options: CallerOptions,
   operation: OfferedOperation,
   output: unknown,
-  clean: (text: string) => string,
+  clean: Clean,
 ): Promise<Shown> {
-  const values = (typeof output === 'object' && output !== null ? output : {}) as Readonly<Record<string, unknown>>;
+  const values = (typeof output === 'object' && output !== null ? output : {}) as Fields;
   const held = secretFieldsOf(operation, values);
-  if (held.length === 0)
-    return bounded(operation, {
-      output: cleanFields(withoutFields(values, operation.sensitive), clean),
-      delivery: undefined,
-    });
+  if (held.length === 0) return bounded(operation, { output: promised(operation, values, clean), delivery: undefined });
   try {
     const { output: rest, delivery } = await options.delivery.deliver(operation, values);
-    if (delivery === undefined) return { output: revealed(rest, operation.sensitive, clean), delivery };
-    return { output: cleanFields(withoutFields(rest, operation.sensitive), clean), delivery };
+    if (delivery === undefined) return { output: revealed(operation, rest, clean), delivery };
+    return { output: promised(operation, rest, clean), delivery };
   } catch (thrown) {
     options.log(options.newRequestId(), operation.id, thrown);
-    return { output: cleanFields(withoutFields(values, operation.sensitive), clean), delivery: withheld(held) };
+    return { output: promised(operation, values, clean), delivery: withheld(held) };
   }
+}
+
+/** The fields that the schema promises and that are not secret: whatever else came, goes no further. */
+function promised({ output, sensitive }: OfferedOperation, values: Fields, clean: Clean): Record<string, unknown> {
+  const told = Object.entries(values).filter(
+    ([field]) => Object.hasOwn(output.properties, field) && !sensitive.includes(field),
+  );
+  return mapStrings(Object.fromEntries(told), clean) as Record<string, unknown>;
+}
+
+/** The operator wants the secrets shown (CHANCERY_MCP_REVEAL): they come as they are, or they would be of no use. */
+function revealed(operation: OfferedOperation, values: Fields, clean: Clean): Record<string, unknown> {
+  const secrets = operation.sensitive.flatMap((field) => (field in values ? [[field, values[field]] as const] : []));
+  return { ...promised(operation, values, clean), ...Object.fromEntries(secrets) };
 }
 
 /** What was made exists, and the result says so; only its secrets are gone. */
@@ -124,25 +136,6 @@ function withheld(fields: readonly string[]): DeliveryFacts {
     fields,
     next: 'The secrets could not be delivered and are gone. Revoke what was made, tell the user, and ask again.',
   };
-}
-
-function withoutFields(values: Readonly<Record<string, unknown>>, fields: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([field]) => !fields.includes(field)));
-}
-
-function cleanFields(values: Record<string, unknown>, clean: (text: string) => string): Record<string, unknown> {
-  return mapStrings(values, clean) as Record<string, unknown>;
-}
-
-/** The operator wants the secrets shown (CHANCERY_MCP_REVEAL): they come as they are, or they would be of no use. */
-function revealed(
-  values: Readonly<Record<string, unknown>>,
-  secret: readonly string[],
-  clean: (text: string) => string,
-): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(values).map(([field, value]) => [field, secret.includes(field) ? value : mapStrings(value, clean)]),
-  );
 }
 
 /** Bytes of a result, about 60,000 tokens; clients cut earlier, and say nothing of it. */
@@ -157,7 +150,7 @@ function bounded(operation: OfferedOperation, shown: Shown): Shown {
   });
 }
 
-function cleaned(error: BackendError, clean: (text: string) => string): BackendError {
+function cleaned(error: BackendError, clean: Clean): BackendError {
   return new BackendError(clean(error.message), {
     code: clean(error.code),
     hint: error.hint === undefined ? undefined : clean(error.hint),

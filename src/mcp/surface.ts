@@ -24,7 +24,7 @@ export const everyday: readonly string[] = [
   'pki.list_authorities',
   'database.list_roles',
   'database.issue_credentials',
-  'database.query',
+  'database.run_query',
   'lease.list_leases',
   'lease.renew_lease',
   'lease.revoke_lease',

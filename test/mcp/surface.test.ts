@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { encode } from 'gpt-tokenizer';
 import { allOperations } from '#chancery/operations.ts';
 import { offerOperations } from '#mcp/catalogue.ts';
-import { createSurfaces } from '#mcp/surface.ts';
+import { createSurfaces, everyday } from '#mcp/surface.ts';
 import type { Tool } from '#mcp/tool.ts';
 
 /** What models have to read before they do anything, and what clients rely on. */
@@ -17,6 +17,14 @@ test('the default list costs at most 8,000 tokens', () => {
   const tokens = encode(JSON.stringify({ tools })).length;
   assert.ok(tokens <= 8000, `${tokens} tokens`);
   assert.ok(tools.length >= 18 && tools.length <= 24, `${tools.length} tools`);
+});
+
+test('everything of every day exists', () => {
+  const ids = new Set(all.map(({ id }) => id));
+  assert.deepEqual(
+    everyday.filter((id) => !ids.has(id)),
+    [],
+  );
 });
 
 for (const tool of listed('all')) {
