@@ -11,6 +11,8 @@ export const limits = {
   nameComparisons: 250_000,
   /** Certificates between leaf and trust anchor. */
   depth: 10,
+  /** Whole paths of which policies and revocation are asked. */
+  paths: 32,
   intermediates: 200,
   anchors: 500,
   crls: 50,

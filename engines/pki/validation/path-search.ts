@@ -87,7 +87,16 @@ function* extend(
       if (lenient) yield { certificates, findings: [...all, ...broken], complete: false };
     } else if (isAnchor) yield { certificates, findings: all, complete: true };
     else if (path.length <= limits.depth) yield* extend(certificates, all, search);
+    else if (lenient) yield { certificates, findings: [...all, ...tooDeep(all, path.length)], complete: false };
   }
+}
+
+/** Self-issued certificates, which no length counts, have their end as well. */
+function tooDeep(findings: readonly LocatedFinding[], index: number): LocatedFinding[] {
+  if (findings.some(({ code }) => code === 'path_depth')) return [];
+  const found = 'a path that goes on';
+  const fix = 'Trust an authority nearer to the leaf.';
+  return locate(index, [finding('path_depth', found, `at most ${index} certificates below`, 'RFC 4158 §2.4', fix)]);
 }
 
 function deadEnd(

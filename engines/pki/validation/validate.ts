@@ -121,13 +121,19 @@ async function decide(request: ValidationRequest, budget: Budget, budgetToExplai
   const leafFindings = locate(0, findingsOfLeaf(leaf, request));
   const judge = createJudge(request, context, leafFindings);
   const rejected: Judged[] = [];
+  let exhausted: string | undefined;
   for (const candidate of candidatePaths(leaf, context, false)) {
+    // Another path would not mend the leaf.
+    if (leafFindings.length > 0 && rejected.length >= maxRejectedPaths) break;
+    if (rejected.length >= limits.paths) {
+      exhausted = `${limits.paths} paths`;
+      break;
+    }
     const judged = await judge(candidate);
     if (isSound(judged) && context.budget.exhausted === undefined) return acceptance(request, judged, rejected);
     rejected.push(judged);
-    if (rejected.length >= maxRejectedPaths) break;
   }
-  const exhausted = context.budget.exhausted;
+  exhausted ??= context.budget.exhausted;
   if (rejected.length === 0) rejected.push(...(await explain(leaf, request, inputs, leafFindings, budgetToExplain)));
   const [best, ...others] = rejected.toSorted(nearestFirst);
   if (best === undefined) return refusal(request, workLimitFinding(exhausted ?? 'depth'));
@@ -275,7 +281,7 @@ function rejection(
 }
 
 function describeAll(judged: readonly Judged[]): JudgedPath[] {
-  return judged.toSorted(nearestFirst).map(describe);
+  return judged.toSorted(nearestFirst).slice(0, maxRejectedPaths).map(describe);
 }
 
 function refusal({ profile }: ValidationRequest, reason: Finding): Verdict {
