@@ -268,7 +268,7 @@ function claims(open: Open): void {
 
   test('of two who work on one lease, the one whose claim was taken over writes nothing', async (context) => {
     const house = await open(context);
-    house.shelf.behave('shelf', { slow: 300 });
+    house.shelf.behave('shelf', { slow: 1000 });
     const { lease_id: id } = await house.mint({ ttl: 60 });
     const slow = house.call('POST', `leases/${id}/revoke`);
     await until(async () => (await house.row(id)).claim !== null, 'the claim');
