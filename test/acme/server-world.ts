@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Clock } from '#core/clock.ts';
 import { type Client, foundPki, type InProcess, startChancery } from '#test/chancery.ts';
 import { encodeRequest } from '#pki/x509/request.ts';
 import { encodeName } from '#pki/x509/name.ts';
@@ -29,9 +30,14 @@ export const publicUrl = 'https://acme.example.test';
 export async function acmeWorld(
   context: TestContext | undefined,
   env: Record<string, string> = {},
+  clock?: Clock,
 ): Promise<AcmeWorld & { close(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'chancery-acme-'));
-  const server = await startChancery(undefined, { folder, env: { CHANCERY_PUBLIC_URL: publicUrl, ...env } });
+  const server = await startChancery(undefined, {
+    folder,
+    env: { CHANCERY_PUBLIC_URL: publicUrl, ...env },
+    ...(clock === undefined ? {} : { clock }),
+  });
   await foundPki(server, 'ec-p256', { allow_wildcards: true, allowed_ip_ranges: ['127.0.0.0/8', '::1/128'] });
   const clients: RawClient[] = [];
   const close = async (): Promise<void> => {
