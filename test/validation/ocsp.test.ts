@@ -156,3 +156,32 @@ test('of CRL and OCSP the worse holds, and what one does not know the other may'
   assert.deepEqual(await both(crlOf(anchor), { kind: 'unknown' }), []);
   assert.deepEqual(await both(crlOf(await root()), good), []);
 });
+
+test('a responder that is known to be revoked has no say, with soft as with hard', async () => {
+  const { anchor, ...given } = await chain();
+  const responder = certify(await subject('Responder'), anchor, { ...forOcsp, serialNumber: '0d' });
+  const revoked: CertStatus = { kind: 'revoked', revokedAt: at - day, reason: 'superseded' };
+  const said = async (status: CertStatus, reason: 'key_compromise' | 'certificate_hold', mode: 'soft' | 'hard') => {
+    const crl = crlOf(anchor, { entries: [{ serialNumber: '0d', revokedAt: at - day, reason }] });
+    const response = responseOf(anchor, status, { signer: responder, certificates: [responder.der] });
+    const stale = { thisUpdate: at - 3 * day, nextUpdate: at - day };
+    const old = crlOf(anchor, { ...stale, entries: [{ serialNumber: '0d', revokedAt: at - 4 * day, reason }] });
+    const ask = (list: Buffer) =>
+      validate(given, { ocspResponses: [response], crls: [list], checkRevocation: mode, at });
+    return [codes(await ask(crl)), codes(await ask(old))];
+  };
+  // The current list knows the leaf to be good itself; the old one leaves it to the responder.
+  assert.deepEqual(await said(revoked, 'key_compromise', 'soft'), [[], []]);
+  assert.deepEqual(await said(revoked, 'certificate_hold', 'soft'), [[], ['revoked@0']]);
+  assert.deepEqual(await said(good, 'key_compromise', 'hard'), [[], ['revocation_unknown@0']]);
+});
+
+test('a response that came out after the time asked about tells of what was revoked by then', async () => {
+  const { anchor, ...given } = await chain();
+  const later = { thisUpdate: at + 30 * day, nextUpdate: at + 31 * day };
+  const said = async (revokedAt: number, reason: 'superseded' | 'key_compromise') =>
+    codes(await validate(given, hard(responseOf(anchor, { kind: 'revoked', revokedAt, reason }, later))));
+  assert.deepEqual(await said(at - day, 'superseded'), ['revoked@0']);
+  assert.deepEqual(await said(at + day, 'key_compromise'), ['revoked@0']);
+  assert.deepEqual(await said(at + day, 'superseded'), ['revocation_unknown@0']);
+});

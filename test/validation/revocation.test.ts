@@ -122,3 +122,24 @@ test('of two paths the one without a revoked authority is taken', async () => {
   assert.equal(result.valid, true);
   assert.equal(result.path[2]?.subject, 'CN=Second');
 });
+
+test('a list that came out after the time asked about tells of what was revoked by then, and of nothing that is good', async () => {
+  const { anchor, ...given } = await chain();
+  const later = (revokedAt: number, reason: 'superseded' | 'key_compromise' | 'certificate_hold') =>
+    crlOf(anchor, {
+      thisUpdate: at + 30 * day,
+      nextUpdate: at + 60 * day,
+      entries: [{ serialNumber: '0a', revokedAt, reason }],
+    });
+  assert.deepEqual(codes(await validate(given, hard(later(at - day, 'superseded')))), ['revoked@0']);
+  assert.deepEqual(codes(await validate(given, hard(later(at + day, 'key_compromise')))), ['revoked@0']);
+  assert.deepEqual(codes(await validate(given, hard(later(at + day, 'superseded')))), ['revocation_unknown@0']);
+  assert.deepEqual(codes(await validate(given, hard(later(at - day, 'certificate_hold')))), ['revocation_unknown@0']);
+});
+
+test('a clock that is a little behind that of the issuer does no harm', async () => {
+  const { anchor, ...given } = await chain();
+  const ahead = (milliseconds: number) => crlOf(anchor, { thisUpdate: at + milliseconds, nextUpdate: at + day });
+  assert.deepEqual(codes(await validate(given, hard(ahead(60_000)))), []);
+  assert.deepEqual(codes(await validate(given, hard(ahead(61_000)))), ['revocation_unknown@0']);
+});

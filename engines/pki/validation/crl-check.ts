@@ -7,6 +7,7 @@ import { oidName, oids } from '#pki/x509/oid.ts';
 import { allReasons, scopeKey, scopeOf } from './crl-scope.ts';
 import { type SignerContext, signerPaths } from './crl-signer.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
+import { isRevokedAt, maxSkew } from './revocation-time.ts';
 import type { RevocationMode, RevocationVerdict } from './revocation.ts';
 import { signatureAlgorithmFindings } from './signature.ts';
 
@@ -59,9 +60,10 @@ export function checkCrls(context: CrlContext): RevocationVerdict {
       continue;
     }
     // Nobody is unrevoked by time: also an old list, or a delta alone, tells of a final revocation.
+    const { at } = context.search;
     const entry = find(crl, parsed);
-    if (entry !== undefined && isFinal(entry)) return revoked(entry);
-    const stale = freshnessProblem(crl, context.search.at);
+    if (entry !== undefined && isFinal(entry) && (!isLater(crl, at) || isRevokedAt(entry, at))) return revoked(entry);
+    const stale = freshnessProblem(crl, at);
     if (stale === undefined) current.push({ crl, reasons: scope.reasons });
     else problems.push(stale);
   }
@@ -133,6 +135,10 @@ function find(crl: CertificateList, parsed: ParsedCertificate): RevokedCertifica
     );
 }
 
+function isLater({ thisUpdate }: CertificateList, at: number): boolean {
+  return thisUpdate > at + maxSkew;
+}
+
 function isFinal(entry: RevokedCertificate): boolean {
   return entry.reason !== 'certificate_hold' && entry.reason !== 'remove_from_crl';
 }
@@ -143,8 +149,7 @@ function revoked({ reason = 'unspecified', revokedAt }: RevokedCertificate): Rev
 
 /** Why the CRL cannot be relied on at all. */
 function soundnessProblem(crl: CertificateList, context: CrlContext): string | undefined {
-  const { at, profile } = context.search;
-  if (crl.thisUpdate > at) return `a CRL is of ${toRfc3339(crl.thisUpdate)}, later than the time asked about`;
+  const { profile } = context.search;
   if (profile === 'web_pki') {
     const problem = conformanceProblem(crl);
     if (problem !== undefined) return problem;
@@ -214,7 +219,9 @@ function conformanceProblem(crl: CertificateList): string | undefined {
   return undefined;
 }
 
-function freshnessProblem({ nextUpdate }: CertificateList, at: number): string | undefined {
+function freshnessProblem(crl: CertificateList, at: number): string | undefined {
+  if (isLater(crl, at)) return `a CRL is of ${toRfc3339(crl.thisUpdate)}, later than the time asked about`;
+  const { nextUpdate } = crl;
   if (nextUpdate === undefined) return 'a CRL does not say when the next one comes';
   return nextUpdate < at ? `a CRL is stale: the next one was due ${toRfc3339(nextUpdate)}` : undefined;
 }

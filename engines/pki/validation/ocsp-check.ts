@@ -8,6 +8,7 @@ import { oids } from '#pki/x509/oid.ts';
 import { checkCrls, type CrlContext } from './crl-check.ts';
 import { certifiedBy } from './crl-signer.ts';
 import { type ParsedCertificate, parseCertificate } from './parsed-certificate.ts';
+import { isRevokedAt, maxSkew } from './revocation-time.ts';
 import type { RevocationVerdict } from './revocation.ts';
 import { signatureAlgorithmFindings } from './signature.ts';
 
@@ -37,8 +38,6 @@ export function readOcspResponses(ders: readonly Uint8Array[]): GivenResponses {
 
 /** A responder that does not say when it knows more must have spoken this lately, in milliseconds. */
 const maxAgeWithoutNext = 3_600_000;
-/** Clocks of responders may be ahead by this much, in milliseconds. */
-const maxSkew = 60_000;
 
 /** What the responses say of the certificate at `index`; undefined when none of them speaks of it. */
 export function checkOcsp(given: GivenResponses, context: CrlContext): RevocationVerdict | undefined {
@@ -79,7 +78,8 @@ function judge(response: BasicOcspResponse, single: SingleResponse, context: Crl
   const stale = freshnessProblem(single, context.search.at);
   if (status.kind === 'revoked') {
     const { reason = 'unspecified', revokedAt } = status;
-    if (reason !== 'certificate_hold' && single.thisUpdate <= context.search.at + maxSkew)
+    const isLater = single.thisUpdate > context.search.at + maxSkew;
+    if (reason !== 'certificate_hold' && (!isLater || isRevokedAt({ reason, revokedAt }, context.search.at)))
       return { status: 'revoked', reason, at: revokedAt };
     return stale === undefined ? { status: 'held', reason, at: revokedAt } : unknown(stale);
   }
@@ -135,8 +135,9 @@ function delegateProblem(
   const path = certifiedBy(delegate, above, context.search);
   if (path?.[1]?.spkiSha256 !== issuer.spkiSha256) return `${who} is not certified by the issuer for that time`;
   // RFC 6960 §4.2.2.2.1: an issuer may promise not to revoke it.
-  if (delegate.certificate.extensions.has(oids.ocspNoCheck) || context.mode !== 'hard') return undefined;
+  if (delegate.certificate.extensions.has(oids.ocspNoCheck)) return undefined;
   const pending = new Set([...context.pending, delegate.spkiSha256]);
   const { status } = checkCrls({ ...context, path, index: 0, pending });
-  return status === 'good' ? undefined : `whether ${who} is revoked is not known to be no`;
+  if (status === 'revoked' || status === 'held') return `${who} is revoked or on hold`;
+  return status === 'good' || context.mode !== 'hard' ? undefined : `whether ${who} is revoked is not known to be no`;
 }

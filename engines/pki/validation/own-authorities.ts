@@ -5,6 +5,7 @@ import type { Certificate } from '#pki/x509/certificate.ts';
 import { nameKey, sameName } from '#pki/x509/name.ts';
 import { spkiSha256 } from '#pki/x509/spki.ts';
 import { limits } from './budget.ts';
+import { isRevokedAt } from './revocation-time.ts';
 import type { RevocationSource, RevocationVerdict } from './revocation.ts';
 import { parseCertificate } from './parsed-certificate.ts';
 
@@ -78,9 +79,7 @@ export function ownRevocation(store: Store, namespace: string, at: number): Revo
   };
 }
 
-/** A key that was compromised was so before anyone knew: only other reasons leave the time before them untouched. */
 function verdictAt(reason: string, revokedAt: number, at: number): RevocationVerdict {
-  const isRetroactive = reason === 'key_compromise' || reason === 'ca_compromise';
-  if (revokedAt > at && !isRetroactive) return { status: 'good' };
+  if (!isRevokedAt({ reason, revokedAt }, at)) return { status: 'good' };
   return { status: reason === 'certificate_hold' ? 'held' : 'revoked', reason, at: revokedAt };
 }
