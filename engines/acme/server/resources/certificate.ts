@@ -26,13 +26,21 @@ export async function certificateResource(parts: ResourceParts, post: AccountPos
   const others = chains.map((_, index) => index).filter((index) => String(index) !== alternate);
   return {
     status: 200,
-    body: [leaf, ...chosen.filter((pem) => !isRoot(pem))].join(''),
+    body: [leaf, ...presented(chosen)].join(''),
     headers: { 'content-type': 'application/pem-certificate-chain' },
     links: others.map((index) => link(url(index), 'alternate')),
   };
 }
 
-/** RFC 8555 §7.4.2: who trusts a root has it. */
+/**
+ * RFC 8555 §7.4.2: who trusts a root has it. What a root issued itself comes with it all the same: certbot and others
+ * take a chain of one certificate for an error.
+ */
+function presented(chain: readonly string[]): readonly string[] {
+  const between = chain.filter((pem) => !isRoot(pem));
+  return between.length > 0 ? between : chain;
+}
+
 function isRoot(pem: string): boolean {
   const certificate = new X509Certificate(pem);
   return certificate.subject === certificate.issuer && certificate.checkIssued(certificate);
