@@ -5,9 +5,9 @@ set -euo pipefail
 
 # openssl, gnutls, nss, curl, python, java: readers of what we issue. postgresql: the second store. xfsprogs, strace: faults.
 # python3-cryptography-vectors: NIST PKITS, OCSP and CRL objects. postgresql, mariadb-server: where users are leased.
-# pebble: an ACME server and its DNS server. certbot, lego, dehydrated, uacme: ACME clients. bind9: takes dynamic updates.
+# pebble: an ACME server and its DNS server. certbot, lego, dehydrated, acme-tiny, caddy: ACME clients. bind9: takes dynamic updates.
 packages=(openssl gnutls-bin libnss3-tools curl python3 dumpasn1 postgresql postgresql-contrib mariadb-server strace xfsprogs e2fsprogs faketime util-linux python3-cryptography-vectors
-  pebble certbot lego dehydrated uacme bind9)
+  pebble certbot lego dehydrated acme-tiny caddy bind9)
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "install-test-tools: not a Debian machine or not root; please have these at hand: ${packages[*]} javac zlint" >&2
