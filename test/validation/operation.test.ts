@@ -120,3 +120,21 @@ test('bytes that are no certificate give a verdict, and names that are none are 
     assert.deepEqual([reply.status, reply.body.code], [400, 'invalid_request'], JSON.stringify(names));
   }
 });
+
+test('text around the certificates is passed over, wherever they stand', async (context) => {
+  const [inside, outside] = [await startChancery(context), await startChancery(context)];
+  await foundPki(outside);
+  const issued = await issue(outside);
+  const explained = (pem: string) => `Certificate:\n    Data:\n        Version: 3 (0x2)\n${pem}\n # said somebody\r\n`;
+  const [issuer, anchor] = issued.chain.map(explained);
+  const given = { certificate: explained(issued.certificate), dns_name: 'a.example.com', trust_anchors: [anchor] };
+  const beside = await validate(inside, { ...given, intermediates: [issuer] });
+  assert.deepEqual([beside.valid, beside.reasons], [true, []]);
+  const inOne = await validate(inside, { ...given, certificate: given.certificate + issuer + anchor });
+  assert.deepEqual([inOne.valid, inOne.path.length], [true, 3]);
+  const key = '-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----\n';
+  for (const certificate of ['no block at all, but long enough to be read as a PEM, which it is not', issuer + key]) {
+    const reply = await inside.call('POST', 'pki/certificates/validate', { ...given, certificate });
+    assert.deepEqual([reply.status, reply.body.code], [400, 'invalid_request']);
+  }
+});

@@ -73,8 +73,9 @@ function policyInputs(input: ValidateCertificateInput): PolicyInputs {
   };
 }
 
+/** Text around the blocks is passed over: what `openssl x509 -text`, `s_client -showcerts` and bundles of roots put there. */
 function readPem(text: string, label: string, most = maxBlocks): Buffer[] {
-  return decodePem(text, { label, maxLength: maxCharacters, maxBlocks: most });
+  return decodePem(text, { label, maxLength: maxCharacters, maxBlocks: most, explained: true });
 }
 
 function readPems(texts: readonly string[] | undefined, label: string, most?: number): Buffer[] {
