@@ -1,4 +1,10 @@
-import type { BackendReply, CallContext, OfferedOperation, ToolBackend } from './backend.ts';
+import {
+  BackendError,
+  type BackendReply,
+  type CallContext,
+  type OfferedOperation,
+  type ToolBackend,
+} from './backend.ts';
 import { type KeyRequest, makeKeyRequest } from './key-request.ts';
 
 /**
@@ -9,24 +15,29 @@ import { type KeyRequest, makeKeyRequest } from './key-request.ts';
 const issue = 'pki.issue_certificate';
 const plan = 'pki.plan_certificate';
 
-/** A repeat with the same Idempotency-Key must send the same request. As many are remembered. */
+/**
+ * A repeat with the same Idempotency-Key must send the same request, and so must one with an approval, which was given for
+ * that request and no other. As many are remembered.
+ */
 const mostRemembered = 64;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 export function withLocalKeys(backend: ToolBackend): ToolBackend {
   const remembered = new Map<string, Promise<KeyRequest | undefined>>();
-  const requestFor = (input: Fields, context: CallContext): Promise<KeyRequest | undefined> => {
-    const { idempotencyKey: key } = context;
-    if (key === undefined) return makeRequest(backend, input, context);
-    const known = remembered.get(key);
-    if (known !== undefined) return known;
-    const made = makeRequest(backend, input, context);
-    remembered.set(key, made);
-    made.catch(() => remembered.delete(key));
+  const remember = (key: string, request: Promise<KeyRequest | undefined>): void => {
+    remembered.set(key, request);
+    request.catch(() => remembered.delete(key));
     const [oldest] = remembered.keys();
     if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
-    return made;
+  };
+  const requestFor = (input: Fields, context: CallContext): Promise<KeyRequest | undefined> => {
+    const approval = context.approvalId === undefined ? undefined : `approval ${context.approvalId}`;
+    const key = context.idempotencyKey === undefined ? undefined : `key ${context.idempotencyKey}`;
+    const known = [approval, key].map((name) => name && remembered.get(name)).find((request) => request !== undefined);
+    const request = known || makeRequest(backend, input, context);
+    if (key !== undefined) remember(key, request);
+    return request;
   };
   return {
     operations: backend.operations,
@@ -35,10 +46,22 @@ export function withLocalKeys(backend: ToolBackend): ToolBackend {
       const request = needsKey(operation, fields) ? await requestFor(fields, context) : undefined;
       if (request === undefined) return backend.call(operation, input, context);
       const { key_type: _made, ...rest } = fields;
-      const reply = await backend.call(operation, { ...rest, csr: request.csr }, context);
-      return withKey(reply, request);
+      try {
+        return withKey(await backend.call(operation, { ...rest, csr: request.csr }, context), request);
+      } catch (thrown) {
+        const approval = approvalAsked(thrown);
+        if (approval !== undefined) remember(`approval ${approval}`, Promise.resolve(request));
+        throw thrown;
+      }
     },
   };
+}
+
+/** The approval that a refusal waits for. */
+function approvalAsked(thrown: unknown): string | undefined {
+  if (!(thrown instanceof BackendError) || thrown.code !== 'approval_required') return undefined;
+  const { approval_id: id } = thrown.members;
+  return typeof id === 'string' ? id : undefined;
 }
 
 /** Formats that hold the key are made where the key is: on the server. */

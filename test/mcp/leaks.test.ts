@@ -112,6 +112,9 @@ async function callAll({ client }: Session, ids: Ids): Promise<Called[]> {
   return called;
 }
 
+/** What needs a server of somebody else, or an id that only this session has; its errors are looked at as well. */
+const inVain = /^(?:acme|claim)\./;
+
 type Listed = (typeof allOperations)[number];
 
 function inputFor(operation: Listed, ids: Ids): Record<string, unknown> {
@@ -119,8 +122,7 @@ function inputFor(operation: Listed, ids: Ids): Record<string, unknown> {
   try {
     return sampleFor(operation, ids);
   } catch (thrown) {
-    // What needs a server of somebody else, or an id that only this session has, is called in vain: its errors are seen.
-    if (/^(?:acme|claim)\./.test(operation.id)) return {};
+    if (inVain.test(operation.id)) return {};
     throw thrown;
   }
 }
@@ -133,8 +135,11 @@ async function secretsOf(called: readonly Called[], rest: RestClient): Promise<s
       const { output } = await rest.ok('POST', 'claims/redeem', { handle: delivery.claim });
       for (const field of delivery.fields) secrets.push(...textsIn(output[field]));
     }
-    for (const file of Object.values(delivery?.files ?? {}))
-      if (existsSync(file)) secrets.push(readFileSync(file, 'utf8'));
+    // What stands beside a key, its certificate, is written too and is no secret.
+    for (const field of delivery?.fields ?? []) {
+      const file = delivery?.files?.[field];
+      if (file !== undefined && existsSync(file)) secrets.push(readFileSync(file, 'utf8'));
+    }
   }
   return secrets.flatMap(partsOf);
 }
@@ -174,8 +179,8 @@ for (const [transport, open] of Object.entries({ HTTP: overHttp, stdio: overStdi
     const tenant: Tenant = await furnish(server, 'root', tag);
     const session = await open(context, server, String(server.token));
     const called = await callAll(session, tenant.ids);
-    const failed = called.filter((call) => call.failed).map(({ id, text }) => `${id}: ${text.slice(0, 300)}`);
-    assert.ok(failed.length < called.length / 4, `${failed.length} of ${called.length} failed:\n${failed.join('\n')}`);
+    const failed = called.filter((call) => call.failed && !inVain.test(call.id)).map(({ id }) => id);
+    assert.ok(failed.length <= 15, `${failed.length} of ${called.length} failed: ${failed.join(', ')}`);
     const delivered = called.filter(({ delivery }) => delivery !== undefined);
     for (const id of [
       'auth.create_token',
@@ -193,7 +198,7 @@ for (const [transport, open] of Object.entries({ HTTP: overHttp, stdio: overStdi
     assertClean('what the client saw', session.seen(), secrets);
     for (const { id, text } of called) assertClean(`the result of ${id}`, text, secrets);
     assertClean('the log of the server', server.output(), secrets);
-    assert.ok(secrets.length >= (transport === 'HTTP' ? 10 : 3), `${secrets.length} secrets`);
+    assert.ok(secrets.length >= (transport === 'HTTP' ? 10 : 8), `${secrets.length} secrets`);
   });
 }
 

@@ -79,12 +79,14 @@ export async function connectStdio(
   } = {},
 ): Promise<Client & { readonly stderr: () => string }> {
   const { era = 'modern', flags = [], env = {}, token = server.token } = options;
+  const home = mkdtempSync(join(tmpdir(), 'chancery-mcp-home-'));
   const client = newClient(era);
   const transport = new StdioClientTransport({
     command: join(import.meta.dirname, '../../bin/chancery'),
     args: ['mcp', ...flags],
     env: {
       PATH: process.env['PATH'] ?? '',
+      HOME: home,
       CHANCERY_URL: server.url,
       ...(token === undefined ? {} : { CHANCERY_TOKEN: token }),
       ...unhurried,
@@ -95,6 +97,9 @@ export async function connectStdio(
   let said = '';
   transport.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
   await client.connect(transport);
-  context.after(() => client.close());
+  context.after(async () => {
+    await client.close();
+    rmSync(home, { recursive: true, force: true });
+  });
   return Object.assign(client, { stderr: () => said });
 }
