@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer as createTcpServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { dnsChallengeName, dnsChallengeValue } from '#acme/challenge/dns-01.ts';
 import { createChallengeValidator } from '#acme/challenge/validator.ts';
+import { askByStream } from '#acme/dns/exchange.ts';
+import { encodeQuery } from '#acme/dns/message.ts';
 import { createPerspective } from '#acme/dns/perspective.ts';
 import { startDnsServer } from '#test/dns-server.ts';
 import { attempt, challengeWorld, keyAuthorization, verdict } from './challenge-world.ts';
@@ -105,6 +109,41 @@ test('an answer with another id, or to another question, is passed over', async 
   };
   assert.equal(verdict(await world.validator({ timeoutMs: 300 }).validate(attempt('dns-01'))), 'dns');
 });
+
+test('RFC 6891 §7: a server that does not know EDNS is asked without it', async (context) => {
+  const world = await challengeWorld(context);
+  world.dns.add(name, { type: 'TXT', value });
+  for (const code of [1, 4]) {
+    world.dns.override = ({ packet }) => (packet.readUInt16BE(10) > 0 ? { code } : undefined);
+    assert.equal(verdict(await world.validator().validate(attempt('dns-01'))), 'ok', String(code));
+  }
+});
+
+test('an answer that comes by stream in single bytes is read', async (context) => {
+  const world = await challengeWorld(context);
+  const server = createTcpServer((socket) => {
+    socket.setNoDelay(true).on('error', () => undefined);
+    socket.once('data', (query: Buffer) => void drip(socket, query));
+  }).listen(world.dns.port, '127.0.0.2');
+  context.after(() => server.close());
+  await once(server, 'listening');
+  const answer = await askByStream(
+    { host: '127.0.0.2', port: world.dns.port },
+    encodeQuery(7, name, 16),
+    AbortSignal.timeout(5000),
+  );
+  assert.deepEqual(answer.question, { name, type: 16 });
+});
+
+/** The question as an answer without records. */
+async function drip(socket: Socket, query: Buffer): Promise<void> {
+  const answer = Buffer.from(query);
+  answer[4] = 0x81;
+  for (const byte of answer) {
+    socket.write(Buffer.of(byte));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
 
 test('dns-01 is not for addresses', async (context) => {
   const world = await challengeWorld(context);

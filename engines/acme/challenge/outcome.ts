@@ -5,14 +5,17 @@ import type { ChallengeProblemType, ChallengeResult } from './contract.ts';
 
 export const passed: ChallengeResult = { ok: true };
 
+/** Hosts of redirects are as long as a responder likes, and details are kept and shown. */
+const maxDetail = 400;
+
 /** Another attempt may succeed: names and responders take their time to appear (RFC 8555 §8.2). */
 export function failed(type: ChallengeProblemType, detail: string): ChallengeResult {
-  return { ok: false, problem: { type, detail }, retry: true };
+  return { ok: false, problem: { type, detail: detail.slice(0, maxDetail) }, retry: true };
 }
 
 /** Another attempt would end the same. */
 export function refused(type: ChallengeProblemType, detail: string): ChallengeResult {
-  return { ok: false, problem: { type, detail }, retry: false };
+  return { ok: false, problem: { type, detail: detail.slice(0, maxDetail) }, retry: false };
 }
 
 export function dnsFailed(name: string, error: DnsError): ChallengeResult {

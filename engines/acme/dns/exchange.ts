@@ -92,6 +92,22 @@ function isAnswerTo(packet: Buffer, answer: Message): boolean {
   return answer.question.name === asked.question?.name && answer.question.type === asked.question.type;
 }
 
+/** The first message of a stream. Chunks are joined twice at most, however small a server makes them. */
+async function readMessage(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  let chunks: Buffer[] = [];
+  let [received, length] = [0, -1];
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    received += chunk.length;
+    if (length < 0 && received >= 2) {
+      chunks = [Buffer.concat(chunks)];
+      length = 2 + (chunks[0]?.readUInt16BE(0) ?? 0);
+    }
+    if (length >= 0 && received >= length) return Buffer.concat(chunks).subarray(2, length);
+  }
+  throw new DnsError('unreachable', 'the DNS server hung up');
+}
+
 /** RFC 1035 §4.2.2: two octets of length before each message. */
 export async function askByStream(server: DnsServer, packet: Buffer, signal: AbortSignal): Promise<Message> {
   const socket = connect({ host: server.host, port: server.port, signal: within(signal, streamMs) });
@@ -99,15 +115,9 @@ export async function askByStream(server: DnsServer, packet: Buffer, signal: Abo
     const length = Buffer.alloc(2);
     length.writeUInt16BE(packet.length);
     socket.write(Buffer.concat([length, packet]));
-    let received = Buffer.alloc(0);
-    for await (const chunk of socket as AsyncIterable<Buffer>) {
-      received = Buffer.concat([received, chunk]);
-      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) continue;
-      const answer = decodeMessage(received.subarray(2, 2 + received.readUInt16BE(0)));
-      if (!isAnswerTo(packet, answer)) throw new DnsError('malformed', 'the DNS server answers another question');
-      return answer;
-    }
-    throw new DnsError('unreachable', 'the DNS server hung up');
+    const answer = decodeMessage(await readMessage(socket));
+    if (!isAnswerTo(packet, answer)) throw new DnsError('malformed', 'the DNS server answers another question');
+    return answer;
   } catch (thrown) {
     if (thrown instanceof Error && thrown.name === 'AbortError')
       throw new DnsError('timeout', 'the DNS server did not answer in time');

@@ -54,10 +54,11 @@ export function writeHeader(id: number, flags: number, counts: readonly [number,
   return header;
 }
 
-/** A query that wants recursion, with EDNS (RFC 6891) for datagrams up to 1,232 bytes. */
-export function encodeQuery(id: number, name: string, type: number): Buffer {
+/** A query that wants recursion; with EDNS (RFC 6891) the answer may be a datagram of up to 1,232 bytes. */
+export function encodeQuery(id: number, name: string, type: number, edns = true): Buffer {
   const opt = Buffer.from([0, 0, recordTypes.opt, datagramSize >> 8, datagramSize & 0xff, 0, 0, 0, 0, 0, 0]);
-  return Buffer.concat([writeHeader(id, 0x01_00, [1, 0, 0, 1]), encodeName(name), shorts(type, internet), opt]);
+  const header = writeHeader(id, 0x01_00, [1, 0, 0, edns ? 1 : 0]);
+  return Buffer.concat([header, encodeName(name), shorts(type, internet), ...(edns ? [opt] : [])]);
 }
 
 export function shorts(...values: readonly number[]): Buffer {

@@ -120,7 +120,7 @@ async function resolve({ servers, type, signal }: Search, name: string): Promise
   let failure = new DnsError('unreachable', 'no DNS server is configured');
   for (const server of servers) {
     try {
-      const message = await askServer(server, query(name, type), signal);
+      const message = await askPlainlyIfNeeded(server, { name, type }, signal);
       const { responseCode: code } = message;
       if (code === responseCodes.noError || code === responseCodes.nonExistentDomain) return message;
       failure = new DnsError('failed', `the DNS answers with ${codeName(code)}`);
@@ -133,9 +133,21 @@ async function resolve({ servers, type, signal }: Search, name: string): Promise
   throw failure;
 }
 
-function query(name: string, type: number): Buffer {
+/** RFC 6891 §6.2.2, §7: a server that does not know EDNS says so, and is asked without. */
+async function askPlainlyIfNeeded(
+  server: DnsServer,
+  { name, type }: { readonly name: string; readonly type: number },
+  signal: AbortSignal,
+): Promise<Message> {
+  const message = await askServer(server, query(name, type, true), signal);
+  const knowsNone =
+    message.responseCode === responseCodes.formatError || message.responseCode === responseCodes.notImplemented;
+  return knowsNone ? askServer(server, query(name, type, false), signal) : message;
+}
+
+function query(name: string, type: number, edns: boolean): Buffer {
   try {
-    return encodeQuery(randomInt(0x1_00_00), name, type);
+    return encodeQuery(randomInt(0x1_00_00), name, type, edns);
   } catch (thrown) {
     if (thrown instanceof DnsFormatError) throw new DnsError('failed', 'the name cannot be asked for in the DNS');
     throw thrown;
