@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isForClaim } from '#cli/claim-words.ts';
 import { runCli } from '#cli/main.ts';
 import { fromManifest } from '#cli/manifest.ts';
 import { version } from './version.ts';
@@ -22,6 +23,11 @@ process.exitCode = await runCli({
     run: {
       summary: 'Run a command with a database user that lives as long as it runs',
       run: async (context) => (await import('#cli/with-credentials.ts')).runWithCredentials(context),
+    },
+    claim: {
+      summary: 'Bring secrets that MCP kept into a file or the environment of a command',
+      takes: isForClaim,
+      run: async (context) => (await import('#cli/claim.ts')).runClaim(context),
     },
     server: {
       summary: 'Run, restore or verify a server on this machine',

@@ -42,8 +42,8 @@ In the environment, with the meaning that they have for the server: CHANCERY_MCP
 CHANCERY_MCP_MASK_VALUES, CHANCERY_MCP_ALLOWED_PATHS, CHANCERY_MCP_DENIED_PATHS, CHANCERY_MCP_NAMESPACE,
 CHANCERY_MCP_RATE_LIMIT and CHANCERY_MCP_REVEAL. What the server forbids stays forbidden.
 
-Keys of certificates are made by this process, which sends a CSR: they never leave this machine. Only formats that hold the
-key itself (bundle, pkcs12), and post-quantum keys, are made by the server.
+Keys of certificates are made by this process, which sends a CSR: they never leave this machine. Only for formats that hold
+the key itself (bundle, pkcs12) the server makes it.
 
 example:
   CHANCERY_URL=https://ca.example.com CHANCERY_TOKEN=… chancery mcp --read-only
@@ -126,7 +126,10 @@ async function serve(context: LocalContext, { settings, outDir, removesFiles }: 
   );
   const offered = all.filter(({ id }) => mayReach(narrowings, id));
   const guard = combine(namespaceGuard(settings, ask), await resourceGuard(settings));
-  const backend = withLocalKeys(createRestBackend({ operations, offered, connection, version, guard }));
+  const backend = withLocalKeys(
+    createRestBackend({ operations, offered, connection, version, guard }),
+    async (keyType) => (await import('./key-request.ts')).makeKeyRequest(keyType),
+  );
   const files = await filesFor(outDir, env);
   const surfaces = createSurfaces(all, settings.reveal);
   const surface = surfaces.of(settings, offered);
@@ -145,8 +148,17 @@ async function serve(context: LocalContext, { settings, outDir, removesFiles }: 
   });
   context.stdin.once('end', () => ended.resolve());
   context.stdin.once('close', () => ended.resolve());
+  if (removesFiles) for (const signal of endings) process.once(signal, () => leave(files, signal));
   await ended.promise;
-  if (removesFiles) await files.removeAll();
+  if (removesFiles) files.removeAll();
+}
+
+const endings = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Clients end us by a signal as often as by closing stdin. */
+function leave(files: FileDelivery, signal: (typeof endings)[number]): void {
+  files.removeAll();
+  process.kill(process.pid, signal);
 }
 
 /** A folder that was named is looked at before the first secret is asked for; the default one is made when it is needed. */

@@ -3,7 +3,8 @@ import type { CredentialFiles } from './credential-files.ts';
 import type { Environment } from './screen.ts';
 
 interface Credentials {
-  readonly lease_id: string;
+  /** Absent for a user that is not leased. */
+  readonly lease_id?: string | undefined;
   readonly connection_url: string;
 }
 
@@ -26,7 +27,7 @@ export function childEnvironment(
     ...clientVariables(new URL(connection_url)),
     ...(files && fileVariables(connection_url, files)),
     DATABASE_URL: files === undefined ? connection_url : withFiles(connection_url, files),
-    CHANCERY_LEASE_ID: lease_id,
+    ...(lease_id === undefined ? {} : { CHANCERY_LEASE_ID: lease_id }),
     ...(keepsToken ? {} : { [tokenFileSwitch]: '1' }),
   };
 }

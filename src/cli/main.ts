@@ -15,6 +15,8 @@ import { createScreen } from './screen.ts';
 export interface LocalCommand {
   /** One line for the overview. */
   readonly summary: string;
+  /** Whether these words after its name are for it; when not, they are for the area of the same name. Default: all are. */
+  readonly takes?: (words: readonly string[]) => boolean;
   /** Gets the words after its name, `--help` included; resolves to the exit code. */
   readonly run: (context: LocalContext) => Promise<number>;
 }
@@ -64,7 +66,8 @@ async function route(options: CliOptions, screen: Screen): Promise<number> {
   const { words, rest } = splitLeading(options.argv);
   const [first, second] = rest;
   const local = localCommand(options, first);
-  if (local !== undefined) return local.run({ ...options, argv: [...words, ...rest.slice(1)] });
+  if (local !== undefined && local.takes?.(rest.slice(1)) !== false)
+    return local.run({ ...options, argv: [...words, ...rest.slice(1)] });
   const commands = toCommands(options.operations);
   // Help needs no HTTP, and loading it takes as long as all the rest.
   if (first === '__complete') {
@@ -105,7 +108,8 @@ async function help(
   const [first, second] = words.filter((word) => !word.startsWith('-'));
   if (first === undefined) return say(screen, mainHelp(commands, options.localCommands, screen.out));
   const local = localCommand(options, first);
-  if (local !== undefined) return local.run({ ...options, argv: ['--help'] });
+  const forLocal = second === undefined || local?.takes?.([second]) !== false;
+  if (local !== undefined && forLocal) return local.run({ ...options, argv: ['--help'] });
   if (first === 'completion') return say(screen, completionScript(undefined, true));
   const area = findArea(commands, [...Object.keys(options.localCommands), ...builtIn], first);
   if (second === undefined) return say(screen, areaHelp(commands, area, screen.out));

@@ -1,16 +1,13 @@
 import { parseArgs } from 'node:util';
 import { durationFault, parseDuration } from '#core/duration.ts';
+import { type Api, createApi } from './api.ts';
 import { exitCodeOf, type HeldSignals, holdSignals, runChild } from './child.ts';
-import { send } from './client.ts';
-import { type CliOperation, type Command, toCommands } from './command.ts';
-import { type Connection, readConnection } from './connection.ts';
+import { readConnection } from './connection.ts';
 import { childEnvironment } from './credential-environment.ts';
 import { type CredentialFiles, type FileCredentials, writeCredentialFiles } from './credential-files.ts';
 import { remark, showFailure, showProblem } from './explain.ts';
 import { exitCodes, usageFailure } from './failure.ts';
 import type { LocalContext } from './main.ts';
-import { type Problem, readProblem } from './problem.ts';
-import { toRequest } from './request.ts';
 import { createScreen, type Screen } from './screen.ts';
 
 /** `chancery run`: a child process that has a database user for as long as it runs, and not longer. */
@@ -213,34 +210,4 @@ function keepAlive(api: Api, lease: Lease, screen: Screen): Renewal {
       clearTimeout(timer);
     },
   };
-}
-
-type Reply<Output> =
-  | { readonly problem: Problem; readonly output?: undefined }
-  | { readonly problem?: undefined; readonly output: Output };
-
-type Input = Readonly<Record<string, unknown>>;
-
-interface Api {
-  /** Calls an operation by its id. Throws when the server cannot be reached. */
-  call<Output>(id: string, input: Input, headers?: Readonly<Record<string, string>>): Promise<Reply<Output>>;
-}
-
-function createApi({ operations, version }: LocalContext, connection: Connection): Api {
-  const commands = toCommands(operations);
-  return {
-    async call<Output>(id: string, input: Input, headers = {}): Promise<Reply<Output>> {
-      const command = commandOf(commands, id);
-      const options = { agent: `chancery-cli/${version}`, headers };
-      const answer = await send(connection, toRequest(command, input), options);
-      if (answer.status < 200 || answer.status >= 300) return { problem: readProblem(answer, command, commands) };
-      return { output: JSON.parse(answer.body.toString()) as Output };
-    },
-  };
-}
-
-function commandOf(commands: readonly Command[], id: CliOperation['id']): Command {
-  const command = commands.find(({ operation }) => operation.id === id);
-  if (command === undefined) throw new Error(`this version has no operation ${id}`);
-  return command;
 }

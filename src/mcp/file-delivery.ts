@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { lstat, mkdir, mkdtemp, open, realpath, rmdir, unlink } from 'node:fs/promises';
+import { constants, rmdirSync, unlinkSync } from 'node:fs';
+import { lstat, mkdir, mkdtemp, open, realpath, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
@@ -13,8 +13,8 @@ import { type Delivered, type OfferedOperation, type SecretDelivery, secretField
  */
 export interface FileDelivery {
   readonly delivery: SecretDelivery;
-  /** Removes every file that was written, and the folder if it was made for them and is empty. */
-  removeAll(): Promise<void>;
+  /** Removes every file that was written, and the folder if it was made for them and is empty. At once: a signal may follow. */
+  readonly removeAll: () => void;
 }
 
 /** `folder` is made when it is not there. Throws when it is not a folder, not ours, or open to others. */
@@ -29,27 +29,39 @@ export async function createFileDelivery(folder: string): Promise<FileDelivery> 
         return describe(operation, output, files);
       },
     },
-    async removeAll() {
-      for (const file of written) await unlink(file).catch(() => undefined);
-      if (made) await rmdir(path).catch(() => undefined);
+    removeAll() {
+      for (const file of written) quietly(() => unlinkSync(file));
+      if (made) quietly(() => rmdirSync(path));
     },
   };
 }
 
 /** The same, made when the first secret comes; until then nobody asks for a folder. */
 export function lazyFileDelivery(folder: () => Promise<string>): FileDelivery {
-  let made: Promise<FileDelivery> | undefined;
-  const ready = (): Promise<FileDelivery> => {
-    made ??= folder().then(createFileDelivery);
-    made.catch(() => (made = undefined));
-    return made;
+  let making: Promise<FileDelivery> | undefined;
+  let made: FileDelivery | undefined;
+  const ready = async (): Promise<FileDelivery> => {
+    making ??= folder().then(createFileDelivery);
+    try {
+      return (made = await making);
+    } catch (thrown) {
+      making = undefined;
+      throw thrown;
+    }
   };
   return {
     delivery: { deliver: async (operation, output) => (await ready()).delivery.deliver(operation, output) },
-    async removeAll() {
-      await (await made?.catch(() => undefined))?.removeAll();
-    },
+    removeAll: () => made?.removeAll(),
   };
+}
+
+/** What somebody else removed before needs no removing. */
+function quietly(remove: () => void): void {
+  try {
+    remove();
+  } catch {
+    // as above
+  }
 }
 
 /**

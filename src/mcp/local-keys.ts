@@ -5,12 +5,21 @@ import {
   type OfferedOperation,
   type ToolBackend,
 } from './backend.ts';
-import { type KeyRequest, makeKeyRequest } from './key-request.ts';
 
 /**
  * Keys made on the machine of the client: `chancery mcp` sends a request that holds the public key, so that the private
  * key crosses no network. It is put into the answer as if the server had made it, and is delivered like any other secret.
  */
+
+export interface KeyRequest {
+  /** PKCS#8, PEM. */
+  readonly privateKey: string;
+  /** PKCS#10, PEM, without names. */
+  readonly csr: string;
+}
+
+/** Undefined for types of keys that it does not make: the server makes those. */
+export type MakeKeyRequest = (keyType: string) => Promise<KeyRequest | undefined>;
 
 const issue = 'pki.issue_certificate';
 const plan = 'pki.plan_certificate';
@@ -23,7 +32,7 @@ const mostRemembered = 64;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export function withLocalKeys(backend: ToolBackend): ToolBackend {
+export function withLocalKeys(backend: ToolBackend, make: MakeKeyRequest): ToolBackend {
   const remembered = new Map<string, Promise<KeyRequest | undefined>>();
   const remember = (key: string, request: Promise<KeyRequest | undefined>): void => {
     remembered.set(key, request);
@@ -35,7 +44,7 @@ export function withLocalKeys(backend: ToolBackend): ToolBackend {
     const approval = context.approvalId === undefined ? undefined : `approval ${context.approvalId}`;
     const key = context.idempotencyKey === undefined ? undefined : `key ${context.idempotencyKey}`;
     const known = [approval, key].map((name) => name && remembered.get(name)).find((request) => request !== undefined);
-    const request = known || makeRequest(backend, input, context);
+    const request = known || keyTypeFor(backend, input, context).then(make);
     if (key !== undefined) remember(key, request);
     return request;
   };
@@ -73,10 +82,6 @@ function needsKey({ id }: OfferedOperation, input: unknown): boolean {
 
 function withKey(reply: BackendReply, { privateKey }: KeyRequest): BackendReply {
   return { ...reply, output: { ...(reply.output as Fields), private_key: privateKey } };
-}
-
-async function makeRequest(backend: ToolBackend, input: Fields, context: CallContext): Promise<KeyRequest | undefined> {
-  return makeKeyRequest(await keyTypeFor(backend, input, context));
 }
 
 /** That of the request, else what the role would have: its plan says so, where the token may ask for one. */

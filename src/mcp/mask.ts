@@ -9,7 +9,8 @@ const masks: readonly (readonly [pattern: RegExp, mask: string])[] = [
     /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g,
     '[masked: private key]',
   ],
-  [/\bchy_[A-Za-z0-9_-]{8,}/g, '[masked: token]'],
+  // 49 characters without another `_`: leased users are called chy_… as well.
+  [/\bchy_[0-9A-Za-z]{40,}/g, '[masked: token]'],
   [/\b(Bearer) +[A-Za-z0-9._~+/-]{16,}=*/gi, '$1 [masked]'],
   // RFC 3986 §3.2.1: the password of a URL.
   [/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/?#]{1,255}):[^\s@/?#]{1,1024}@/gi, '$1:[masked]@'],
