@@ -1,3 +1,4 @@
+import { parts } from '#mcp/parts.ts';
 import type { ServerPart } from '#mcp/server.ts';
 import type { McpSettings } from '#mcp/settings.ts';
 import { compileGlob } from '#policy/glob.ts';
@@ -7,7 +8,7 @@ import { mcpOf, mcpSettingsSchema } from './mcp-settings.ts';
 /** What both transports of MCP are put together from. */
 
 /** Beside tools: resources, prompts, skills. */
-export const serverParts: readonly ServerPart[] = [];
+export const serverParts: readonly ServerPart[] = parts;
 
 /** Whether a resource in its normal form may be touched: denied wins, and where some are allowed, others are not. */
 export function pathGuard({ allowedPaths, deniedPaths }: McpSettings): (resource: string) => boolean {

@@ -1,9 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CallToolResult,
   completable,
-  createRequestStateCodec,
   fromJsonSchema,
   McpServer,
   ProtocolError,
@@ -13,6 +11,7 @@ import {
   type ServerEventBus,
 } from '@modelcontextprotocol/server';
 import { z } from 'zod';
+import { requestState, text } from './answers.ts';
 import { registerInputFixtures } from './input-fixtures.ts';
 import { registerPushFixtures } from './push-fixtures.ts';
 
@@ -21,10 +20,8 @@ import { registerPushFixtures } from './push-fixtures.ts';
  * suite tries the transport, the guards and the composition that the product has in front of its own.
  */
 
-export const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==';
+const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==';
 const silence = 'UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=';
-
-export const requestState = createRequestStateCodec<string>({ key: randomBytes(32), ttlSeconds: 60 });
 
 /** What fixtures need of the server that they are in. */
 export interface FixtureOptions {
@@ -56,10 +53,6 @@ export function createFixtureServer({ bus, sessionful }: FixtureOptions): McpSer
   registerInputFixtures(server);
   if (sessionful) registerPushFixtures(server);
   return server;
-}
-
-export function text(words: string): CallToolResult {
-  return { content: [{ type: 'text', text: words }] };
 }
 
 function registerContentTools(server: McpServer): void {

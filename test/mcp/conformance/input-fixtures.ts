@@ -7,7 +7,7 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server';
 import { z } from 'zod';
-import { requestState, text } from './fixtures.ts';
+import { requestState, text } from './answers.ts';
 
 /** Fixtures that need an answer of the user before they go on, by several rounds (2026-07-28). */
 

@@ -1,6 +1,6 @@
 import type { ElicitRequestFormParams, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { z } from 'zod';
-import { text } from './fixtures.ts';
+import { text } from './answers.ts';
 
 /**
  * Fixtures by which the server asks the client in the middle of a call, as sessions of 2025-11-25 allow: on the stream of
@@ -11,7 +11,7 @@ export function registerPushFixtures(server: McpServer): void {
   server.registerTool(
     'test_sampling',
     { description: 'Asks a model', inputSchema: z.object({ prompt: z.string() }) },
-    async ({ prompt }, { mcpReq }) => { 
+    async ({ prompt }, { mcpReq }) => {
       const { content } = await mcpReq.requestSampling(
         { messages: [{ role: 'user', content: { type: 'text', text: prompt } }], maxTokens: 100 },
         { relatedRequestId: mcpReq.id },

@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { NodeStreamableHTTPServerTransport } from '@modelcontextprotocol/node';
 import { InMemoryServerEventBus, isLegacyRequest } from '@modelcontextprotocol/server';
 import { pino } from 'pino';
+import type { Credentials } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
 import type { Principal } from '#core/principal.ts';
 import { type McpEndpoint, type McpRequest, registerMcp } from '#http/mcp-routes.ts';
@@ -28,6 +29,10 @@ export async function startFixtures(context: TestContext, token: string): Promis
     log,
     version: '1',
   });
+  const authenticate = async (credentials: Credentials): Promise<Principal> => {
+    if (credentials.kind === 'bearer' && credentials.token === token) return suite;
+    throw new AppError('unauthenticated', 'The token is not known.');
+  };
   const bus = new InMemoryServerEventBus();
   const endpoint = createEndpoint({
     settings: { ...defaultMcpSettings, rate: null },
@@ -35,10 +40,7 @@ export async function startFixtures(context: TestContext, token: string): Promis
     operations: [],
     version: '1',
     now: () => Date.now(),
-    authenticate: async (credentials) => {
-      if (credentials.kind === 'bearer' && credentials.token === token) return suite;
-      throw new AppError('unauthenticated', 'The token is not known.');
-    },
+    authenticate,
     mayReach: () => true,
     mayTouch: () => true,
     delivery: withholdSecrets,
@@ -50,7 +52,7 @@ export async function startFixtures(context: TestContext, token: string): Promis
     bus,
   });
   const sessions = createSessions();
-  registerMcp(http.app, withSessions(endpoint, sessions), {
+  registerMcp(http.app, withSessions(endpoint, sessions, authenticate), {
     gates: http.gates,
     checkOrigin: http.checkOrigin,
     metrics: http.metrics,
@@ -86,10 +88,18 @@ interface Sessions {
   close(): Promise<void>;
 }
 
-function withSessions(endpoint: McpEndpoint, sessions: Sessions): McpEndpoint {
+function withSessions(
+  endpoint: McpEndpoint,
+  sessions: Sessions,
+  authenticate: (credentials: Credentials) => Promise<Principal>,
+): McpEndpoint {
   return {
     scopes: endpoint.scopes,
-    handle: async (request) => ((await isLegacy(request)) ? sessions.handle(request) : endpoint.handle(request)),
+    async handle(request) {
+      if (!(await isLegacy(request))) return endpoint.handle(request);
+      await authenticate(request.credentials);
+      return sessions.handle(request);
+    },
   };
 }
 
