@@ -57,7 +57,8 @@ export interface RawReply {
 }
 
 export interface RawOptions {
-  readonly connect: string;
+  /** Of several, each request goes to the next. */
+  readonly connect: string | readonly string[];
   readonly publicUrl: string;
   /** `web` */
   readonly segment: string;
@@ -83,7 +84,9 @@ interface Wire {
 }
 
 function createWire({ connect, publicUrl, ca }: RawOptions): Wire {
-  const isTls = connect.startsWith('https:');
+  const nodes = typeof connect === 'string' ? [connect] : connect;
+  const isTls = nodes.every((node) => node.startsWith('https:'));
+  let turn = 0;
   const agent = isTls
     ? new HttpsAgent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) })
     : new HttpAgent({ keepAlive: true });
@@ -93,7 +96,8 @@ function createWire({ connect, publicUrl, ca }: RawOptions): Wire {
     close: () => agent.destroy(),
     send: (method, url, body, headers = {}) =>
       new Promise((resolve, reject) => {
-        const target = url.startsWith(publicUrl) ? connect + url.slice(publicUrl.length) : url;
+        const node = nodes[turn++ % nodes.length] ?? '';
+        const target = url.startsWith(publicUrl) ? node + url.slice(publicUrl.length) : url;
         const request = (isTls ? httpsRequest : httpRequest)(target, { method, agent, headers });
         request.on('error', reject);
         request.on('response', (response) => {

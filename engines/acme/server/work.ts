@@ -1,11 +1,11 @@
-import { update } from '#core/change.ts';
+import { type Change, update } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { ChallengeValidator } from '#acme/challenge/contract.ts';
 import { keyAuthorizationOf } from '#acme/jose/key-authorization.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
 import { findClaimed } from './acts/challenges.ts';
-import { claimTime, newClaim } from './claims.ts';
+import { issuanceClaim, newClaim, validationClaim } from './claims.ts';
 import type { Directories } from './directories.ts';
 import { authorizedName } from './identifiers.ts';
 import type { Perform } from './perform.ts';
@@ -37,6 +37,10 @@ export interface WorkParts {
   /** Validations at once. */
   readonly places: number;
 }
+
+const challenges = { table: 'acme_server_challenges', claimTime: validationClaim } as const;
+const orders = { table: 'acme_server_orders', claimTime: issuanceClaim } as const;
+type Kind = typeof challenges | typeof orders;
 
 interface Due {
   readonly id: string;
@@ -81,16 +85,21 @@ export function createWork(parts: WorkParts): Work {
     };
     track(work());
   };
+  let isFirst = true;
   const sweepOnce = async (): Promise<void> => {
     const now = clock.now();
-    for (const row of places > taken ? await due(store, 'acme_server_challenges', now, places - taken) : []) {
-      const claim = closed || taken >= places ? undefined : await claimRow(parts, 'acme_server_challenges', row);
+    // A store in a file has one server: whoever held claims before is dead.
+    if (isFirst && store.kind === 'sqlite')
+      await store.commit([challenges, orders].map((kind) => endClaims(kind, now)));
+    isFirst = false;
+    for (const row of places > taken ? await due(store, challenges, now, places - taken) : []) {
+      const claim = closed || taken >= places ? undefined : await claimRow(parts, challenges, row);
       if (claim === undefined) continue;
       taken += 1;
       validate(row.namespace, row.id, claim);
     }
-    for (const row of closed ? [] : await due(store, 'acme_server_orders', now, 50)) {
-      const claim = closed ? undefined : await claimRow(parts, 'acme_server_orders', row);
+    for (const row of closed ? [] : await due(store, orders, now, 50)) {
+      const claim = closed ? undefined : await claimRow(parts, orders, row);
       if (claim === undefined) continue;
       await parts.perform('acme.resume_issuance', { order_id: row.id, claim }, backgroundOf(row.namespace));
     }
@@ -122,7 +131,7 @@ export function backgroundOf(namespace: string) {
   return { namespace, sourceAddress: null, requestId: undefined };
 }
 
-function due(store: Store, table: string, now: number, most: number): Promise<Due[]> {
+function due(store: Store, { table }: Kind, now: number, most: number): Promise<Due[]> {
   return store.all<Due>(
     `SELECT id, namespace, next_attempt_at FROM ${table}
      WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ${most}`,
@@ -130,8 +139,16 @@ function due(store: Store, table: string, now: number, most: number): Promise<Du
   );
 }
 
+function endClaims({ table }: Kind, now: number): Change {
+  return update(table, { next_attempt_at: now }, { status: 'processing', next_attempt_at: { gt: now } });
+}
+
 /** Takes a row that nobody else took meanwhile. */
-async function claimRow({ store, clock }: WorkParts, table: string, row: Due): Promise<string | undefined> {
+async function claimRow(
+  { store, clock }: WorkParts,
+  { table, claimTime }: Kind,
+  row: Due,
+): Promise<string | undefined> {
   const claim = newClaim();
   const set = { claim, next_attempt_at: clock.now() + claimTime };
   const where = { id: row.id, status: 'processing', next_attempt_at: row.next_attempt_at };

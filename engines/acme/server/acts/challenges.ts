@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Change, update } from '#core/change.ts';
 import { defineAct } from '#core/operation.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
-import { claimTime } from '#acme/server/claims.ts';
+import { validationClaim } from '#acme/server/claims.ts';
 import { keptProblem, type ProblemType } from '#acme/server/problem.ts';
 import { authorizationStatus, requireAccount, requireChallenge } from '#acme/server/records.ts';
 import type { AuthorizationRow, ChallengeRow } from '#acme/server/tables.ts';
@@ -28,7 +28,7 @@ export const acceptChallenge = defineAct({
     const set = {
       status: 'processing',
       claim: input.claim,
-      next_attempt_at: grant.now + (input.claim === null ? 0 : claimTime),
+      next_attempt_at: grant.now + (input.claim === null ? 0 : validationClaim),
     };
     const where = { id: challenge.id, status: challenge.status, claim: null };
     return {

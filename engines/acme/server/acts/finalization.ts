@@ -7,7 +7,7 @@ import { defineAct } from '#core/operation.ts';
 import type { Identifier } from '#acme/challenge/contract.ts';
 import { decodeBase64url } from '#acme/jose/base64url.ts';
 import { jwkOf } from '#acme/jose/jwk.ts';
-import { claimTime } from '#acme/server/claims.ts';
+import { issuanceClaim } from '#acme/server/claims.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { sameIdentifiers } from '#acme/server/identifiers.ts';
 import { issueFor, orderOf } from '#acme/server/issuance.ts';
@@ -63,7 +63,7 @@ export const acceptFinalization = defineAct({
       end_at: capped ?? order.not_after,
       common_name: planned.commonName,
       claim: input.claim,
-      next_attempt_at: now + claimTime,
+      next_attempt_at: now + issuanceClaim,
       finalized_at: now,
     };
     return {
