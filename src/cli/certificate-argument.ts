@@ -20,9 +20,9 @@ export async function readCertificate(
   given: Readonly<Record<string, unknown>>,
   sources: Sources,
 ): Promise<Record<string, unknown>> {
-  if (word.startsWith('-----BEGIN ')) return { [field]: word };
+  if (word.startsWith('-----BEGIN ')) return { [field]: withoutKeys(word) };
   const address = readAddress(word);
-  if (address === undefined) return { [field]: await sources.read(word.replace(/^@/, ''), hint) };
+  if (address === undefined) return { [field]: withoutKeys(await sources.read(word.replace(/^@/, ''), hint)) };
   const asked = given['dns_name'];
   const { host, port } = address;
   const live = await fetchChain(host, port, typeof asked === 'string' ? asked : host);
@@ -37,3 +37,17 @@ export async function readCertificate(
 }
 
 const hint = 'give a file of PEM, - for standard input, or host:port of a TLS server';
+
+/** Servers keep key and certificates in one file. The key stays here. */
+function withoutKeys(pem: string): string {
+  if (!pem.includes('PRIVATE KEY-----')) return pem;
+  let isKey = false;
+  const kept = pem.split('\n').filter((line) => {
+    const begins = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/.test(line);
+    const ends = /-----END [A-Z0-9 ]*PRIVATE KEY-----/.test(line);
+    const isPart = isKey || begins;
+    isKey = isPart && !ends;
+    return !isPart;
+  });
+  return kept.join('\n');
+}

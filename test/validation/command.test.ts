@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +16,11 @@ import { foundPki, type InProcess, startChancery } from '#test/chancery.ts';
 
 const operations = fromManifest(readFileSync(join(import.meta.dirname, '../../src/cli/operations.json'), 'utf8'));
 
-async function chancery(server: InProcess, ...argv: string[]) {
+function chancery(server: InProcess, ...argv: string[]) {
+  return chanceryWith(server, '', ...argv);
+}
+
+async function chanceryWith(server: Pick<InProcess, 'url' | 'token'>, input: string, ...argv: string[]) {
   let [stdout, stderr] = ['', ''];
   const output = (add: (text: string) => void) => ({
     write(text: string | Uint8Array, done: () => void) {
@@ -28,7 +33,7 @@ async function chancery(server: InProcess, ...argv: string[]) {
     operations,
     argv,
     env: { CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token },
-    stdin: Readable.from([]),
+    stdin: Readable.from([Buffer.from(input)]),
     stdout: output((text) => (stdout += text)),
     stderr: output((text) => (stderr += text)),
     localCommands: {},
@@ -151,6 +156,31 @@ async function stapleOf(server: InProcess, issued: Issued): Promise<Buffer> {
   });
   return Buffer.from(await reply.arrayBuffer());
 }
+
+test('standard input is read as a file is, with text around the certificates', async (context) => {
+  const { server, issued } = await world(context);
+  const input = `subject=leaf\n${issued.certificate}${issued.chain.map((pem) => `issuer\n${pem}`).join('')}`;
+  const { exit, stdout } = await chanceryWith(server, input, 'pki', 'validate', '-', '--dns-name', 'a.example.com');
+  assert.deepEqual([exit, stdout.split('\n')[0]], [0, 'valid by the profile rfc5280']);
+});
+
+test('a private key that stands beside the certificate never leaves the machine', async (context) => {
+  const { server, issued, file } = await world(context);
+  const bodies: string[] = [];
+  const eavesdropper = createHttpServer((request, response) => {
+    request.on('data', (chunk: Buffer) => bodies.push(chunk.toString()));
+    request.on('end', () => response.writeHead(500).end());
+  }).listen(0, '127.0.0.1');
+  context.after(() => eavesdropper.close());
+  await once(eavesdropper, 'listening');
+  const url = `http://127.0.0.1:${(eavesdropper.address() as AddressInfo).port}`;
+  const combined = `${issued.private_key.trimEnd()}\r\n${issued.certificate}${issued.private_key}`;
+  await chanceryWith({ url, token: server.token }, combined, 'pki', 'validate', '-');
+  assert.ok(bodies.join('').includes('BEGIN CERTIFICATE'));
+  for (const line of issued.private_key.trim().split('\n')) assert.ok(!bodies.join('').includes(line));
+  writeFileSync(file, combined);
+  assert.equal((await chancery(server, 'pki', 'validate', file, '--dns-name', 'a.example.com')).exit, 0);
+});
 
 test('what cannot be reached, and what does not speak TLS, is said in one line', async (context) => {
   const { server } = await world(context);

@@ -72,3 +72,13 @@ test('a path that is too long is shown, and says that its length is why', async 
   assert.deepEqual(codes(await judge(others.slice(0, 10))), []);
   assert.deepEqual(codes(await judge(others)), ['path_depth@11']);
 });
+
+test('a certificate that is given many times makes one path', async () => {
+  const anchor = await root();
+  const authority = await intermediate(anchor);
+  const between = Array.from({ length: 100 }, () => authority);
+  const name = { kind: 'dns', value: 'b.example.com' } as const;
+  const result = await validate({ leaf: await leafOf(authority), between, anchors: [anchor, anchor] }, { name });
+  assert.deepEqual([codes(result), result.rejectedPaths.length], [['name_mismatch@0'], 0]);
+  assert.equal(result.work.nodes, 2);
+});

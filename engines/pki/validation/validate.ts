@@ -162,7 +162,16 @@ function readInputs({ anchors, intermediates }: ValidationRequest): Inputs {
       problems.push(malformed(`${what} ${index + 1}`, parsed.reason));
       return [];
     });
-  return { anchors: read(anchors, 'trust anchor'), intermediates: read(intermediates, 'intermediate'), problems };
+  return {
+    anchors: distinct(read(anchors, 'trust anchor')),
+    intermediates: distinct(read(intermediates, 'intermediate')),
+    problems,
+  };
+}
+
+/** What is given twice makes no second path. */
+function distinct(certificates: readonly ParsedCertificate[]): ParsedCertificate[] {
+  return [...new Map(certificates.map((parsed) => [parsed.sha256, parsed])).values()];
 }
 
 function malformed(what: string, reason: string): Finding {
