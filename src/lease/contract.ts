@@ -109,18 +109,25 @@ export interface Residue {
   readonly reason: string;
 }
 
+export interface RevocationFailure {
+  readonly unavailable?: boolean;
+  readonly residue?: readonly Residue[];
+  readonly removed?: boolean;
+  readonly cause?: unknown;
+}
+
 export class RevocationError extends Error {
   /** The target could not be reached or answered, so that its other leases need not be tried either. */
   readonly unavailable: boolean;
   readonly residue: readonly Residue[];
+  /** This attempt has removed the subject itself; something of it is left, so that another attempt follows. */
+  readonly removed: boolean;
 
-  constructor(
-    message: string,
-    options: { readonly unavailable?: boolean; readonly residue?: readonly Residue[]; readonly cause?: unknown } = {},
-  ) {
+  constructor(message: string, options: RevocationFailure = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'RevocationError';
     this.unavailable = options.unavailable ?? false;
     this.residue = options.residue ?? [];
+    this.removed = options.removed ?? false;
   }
 }

@@ -61,7 +61,8 @@ export function ended(
     unavailable: 0,
     residue: null,
     ended_at: now,
-    ended_as: endedAs,
+    // An earlier attempt may have removed it, and failed for what it had left behind.
+    ended_as: lease.ended_as ?? endedAs,
   } as const;
   return {
     changes: [update('leases', set, held(lease), { expect: 1, otherwise: lost }), ...countDown(lease)],
@@ -74,6 +75,8 @@ export interface Failure {
   readonly unavailable: boolean;
   /** It will not get better by itself: somebody must look now. */
   readonly hopeless: boolean;
+  /** The subject itself was removed all the same. */
+  readonly removed: boolean;
   readonly residue: readonly Residue[];
 }
 
@@ -90,6 +93,7 @@ export function failed(lease: LeaseRow, failure: Failure, now: number): { change
     attempts,
     last_error: failure.message.slice(0, longestMessage),
     unavailable: failure.unavailable ? 1 : 0,
+    ended_as: failure.removed ? 'removed' : lease.ended_as,
     residue: failure.residue.length === 0 ? null : JSON.stringify(failure.residue.slice(0, mostResidue)),
     next_action_at: now + retryDelay(failure.hopeless ? stuckAfter : attempts, failure.unavailable),
   };
@@ -98,7 +102,7 @@ export function failed(lease: LeaseRow, failure: Failure, now: number): { change
 
 export type FailedFields = Pick<
   LeaseRow,
-  'state' | 'claim' | 'attempts' | 'last_error' | 'unavailable' | 'residue' | 'next_action_at'
+  'state' | 'claim' | 'attempts' | 'last_error' | 'unavailable' | 'residue' | 'next_action_at' | 'ended_as'
 >;
 
 /** Sets aside claimed rows that cannot even be read, so that they hold up nobody; somebody must look. */

@@ -47,8 +47,8 @@ export async function revoke(parts: RevocationParts, lease: LeaseRow): Promise<E
     const revocation = await callEngine(parts, lease);
     const back = breakers.end(key, true);
     const now = clock.now();
-    tally[revocation.ended === 'removed' ? 'removed' : 'alreadyAbsent'] += 1;
     const { changes, set } = ended(lease, revocation, now);
+    tally[set.ended_as === 'removed' ? 'removed' : 'alreadyAbsent'] += 1;
     if (back) changes.push(...retryUnavailable(lease, now));
     return { lease: { ...lease, ...set }, changes, sessions: revocation.sessions };
   } catch (error) {
@@ -110,10 +110,12 @@ function requireReadable(lease: LeaseRow): void {
 
 function toFailure({ log }: RevocationParts, lease: LeaseRow, error: unknown): Failure {
   if (error instanceof UnreadableRow)
-    return { message: error.message, unavailable: false, hopeless: true, residue: [] };
-  if (error instanceof RevocationError)
-    return { message: error.message, unavailable: error.unavailable, hopeless: false, residue: error.residue };
+    return { message: error.message, unavailable: false, hopeless: true, removed: false, residue: [] };
+  if (error instanceof RevocationError) {
+    const { message, unavailable, residue, removed } = error;
+    return { message, unavailable, hopeless: false, removed, residue };
+  }
   log.error({ err: error, lease: lease.id }, 'a revocation failed unexpectedly');
   const message = error instanceof AppError ? error.message : 'An internal error occurred; the log has the details.';
-  return { message, unavailable: false, hopeless: false, residue: [] };
+  return { message, unavailable: false, hopeless: false, removed: false, residue: [] };
 }

@@ -77,7 +77,7 @@ export function showLease(row: LeaseRow): LeaseView {
     next_attempt_at: isWaiting(row) ? optional(row.next_action_at) : null,
     residue: readResidue(row.residue),
     ended_at: optional(row.ended_at),
-    ended_as: row.ended_as,
+    ended_as: row.ended_at === null ? null : row.ended_as,
   };
 }
 

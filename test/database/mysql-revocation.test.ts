@@ -163,6 +163,54 @@ test('a prepared XA transaction is reported, not decided, and the user is gone m
   assert.equal((await server.run("SELECT * FROM app.notes WHERE note = 'prepared'")).length, 1);
 });
 
+test('what each session of a user has prepared is reported', async () => {
+  const user = newUser({ memberOf: ['app_reader', 'app_writer'] });
+  await target.createUser(user);
+  const connections = [await open(user), await open(user)];
+  for (const [index, connection] of connections.entries())
+    for (const sql of [
+      `XA START 'order-${index}'`,
+      `INSERT INTO app.notes VALUES ('prepared ${index}')`,
+      `XA END 'order-${index}'`,
+      `XA PREPARE 'order-${index}'`,
+    ])
+      await connection.query(sql);
+  const { residue } = await refusal(user);
+  assert.equal(residue.length, 2);
+  for (const index of [0, 1]) await server.run(`XA ROLLBACK 'order-${index}'`);
+  assert.deepEqual(await target.revokeUser(user, plain), { ended: 'already_absent', sessions: 0 });
+});
+
+test('a user that is gone, of which only something else is left, is told to have been removed', async () => {
+  const user = newUser({ memberOf: ['app_reader', 'app_code'] });
+  await target.createUser(user);
+  const connection = await open(user);
+  await connection.query('CREATE VIEW app.left_behind AS SELECT 1 AS one');
+  assert.equal((await refusal(user)).removed, true);
+  assert.equal((await refusal(user)).removed, false);
+  await server.run('DROP VIEW app.left_behind');
+  await target.revokeUser(user, plain);
+});
+
+test('a role with our prefix that bundles groups for nobody is listed and removed', async () => {
+  await server.run(
+    'CREATE ROLE chy_tests_planted WITH ADMIN chancery_admin@`%`',
+    'GRANT app_reader TO chy_tests_planted',
+  );
+  const [planted, ...others] = await target.listUsers('chy_tests_planted');
+  assert.deepEqual([planted?.username, planted?.host, others], ['chy_tests_planted', '', []]);
+  assert.ok(planted);
+  assert.equal((await target.revokeUser(planted, plain)).ended, 'removed');
+  assert.deepEqual(await target.listUsers('chy_tests_planted'), []);
+  const bundled = newUser({ memberOf: ['app_reader', 'app_writer'] });
+  await target.createUser(bundled);
+  assert.deepEqual(
+    (await target.listUsers(bundled.username)).map(({ host }) => host),
+    ['%'],
+  );
+  await target.revokeUser(bundled, plain);
+});
+
 test('custom statements make and end a user, several in one script, and the preset verifies', async () => {
   const powerful = mysql.open({ ...world.settings, username: 'root', password: server.password });
   const user = newUser({

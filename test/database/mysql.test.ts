@@ -197,6 +197,17 @@ test('what the administrator was not given is told one by one', async () => {
   await server.run(`GRANT ${role}`);
 });
 
+test('accounts without a name are pointed out, which the server takes in place of leased users', async () => {
+  await server.run("CREATE USER ''@localhost");
+  const found = (await target.diagnose({ memberOf: [] })).filter(({ message }) => message.includes('without a name'));
+  assert.deepEqual(
+    found.map(({ severity, fix }) => [severity, fix]),
+    [['advice', "DROP USER ''@'localhost'"]],
+  );
+  for (const { fix } of found) await server.run(fix);
+  assert.ok((await target.diagnose({ memberOf: [] })).every(({ message }) => !message.includes('without a name')));
+});
+
 test('a server that takes no hashes, or is read-only, is pointed out', async () => {
   const fixes = async () => (await target.diagnose({ memberOf: [] })).map(({ severity, fix }) => `${severity}: ${fix}`);
   await server.run("INSTALL SONAME 'simple_password_check'");

@@ -17,6 +17,7 @@ for (const backend of [sqliteBackend(), postgresBackend()]) {
     const open = async (context: TestContext, options: Partial<HouseOptions> = {}) =>
       openHouse(context, { url: await backend.newUrl(), ...options });
     retries(open);
+    remains(open);
     breaker(open);
     quarantine(open);
     claims(open);
@@ -119,6 +120,27 @@ function retries(open: Open): void {
     await house.service.sweep();
     assert.deepEqual((await house.row(id)).last_error, 'This server has no engine gone.');
     assert.equal((await house.call('POST', `leases/${id}/renew`, { increment: '1h' })).status, 409);
+  });
+}
+
+function remains(open: Open): void {
+  test('a subject that went while something else was left of it is recorded as removed, when that is gone too', async (context) => {
+    const house = await open(context);
+    const { lease_id: id } = await house.mint();
+    house.shelf.behave('shelf', { leaves: true });
+    for (let count = 0; count < 2; count++) {
+      const still = await house.ok('POST', `leases/${id}/revoke`);
+      assert.deepEqual(
+        [still.state, still.residue.length, still.ended_as, still.ended_at],
+        ['revoking', 1, null, null],
+      );
+    }
+    assert.deepEqual(house.shelf.subjects('shelf'), []);
+    house.shelf.behave('shelf', {});
+    const { state, ended_as: endedAs, residue } = await house.ok('POST', `leases/${id}/revoke`);
+    assert.deepEqual([state, endedAs, residue], ['revoked', 'removed', []]);
+    assert.match(await house.metrics.render(), /outcome="removed"[^\n]*\} 1\n/);
+    await checkBooks(house);
   });
 }
 

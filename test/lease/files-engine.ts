@@ -32,6 +32,8 @@ export interface Behaviour {
   readonly slow?: number;
   /** Something is left of each subject. */
   readonly residue?: boolean;
+  /** Each subject goes and something else of it is left. */
+  readonly leaves?: boolean;
   /** Every removal throws what nobody expected. */
   readonly broken?: boolean;
   /** Milliseconds by which its clock differs; null: it has none. */
@@ -82,6 +84,10 @@ export function filesEngine(folder: string, clock: Clock, refuses: () => boolean
       );
       if (removed) appendFileSync(join(folder, 'removed.log'), `${lease.subject}\n`);
       dieAt(behaviour, 'after_removal');
+      if (behaviour.leaves) {
+        const residue = [{ place: target, object: `shade of ${lease.subject}`, reason: 'It fades.' }];
+        throw new RevocationError('Something is left.', { residue, removed });
+      }
       return { ended: removed ? 'removed' : 'already_absent', sessions: 0 };
     },
     async extend(lease, expiresAt) {

@@ -13,7 +13,18 @@ export async function diagnose(session: Session, needs: Needs): Promise<Finding[
     if (!(await holds(session, privilege, held))) findings.push(lacking(privilege, me));
   }
   for (const role of new Set(needs.memberOf)) findings.push(...(await checkRole(session, role, me, held)));
-  return [...findings, ...(await checkServer(session, held))];
+  return [...findings, ...(await checkAnonymous(session)), ...(await checkServer(session, held))];
+}
+
+/** Of several accounts that would do the server takes the one with the most exact host, whether it has a name or not. */
+async function checkAnonymous(session: Session): Promise<Finding[]> {
+  const sql = "SELECT Host AS host FROM mysql.user WHERE User = '' AND Host <> '' ORDER BY Host LIMIT 20";
+  if (!(await allowed(session, sql))) return [];
+  return (await ask(session, sql, 'the search for accounts without a name')).map(({ host }) => {
+    const anonymous = `''@${literal(String(host))}`;
+    const message = `There is an account without a name, ${anonymous}: from there it is taken in place of leased users, whose logins fail.`;
+    return { severity: 'advice', message, fix: `DROP USER ${anonymous}` };
+  });
 }
 
 function lacking({ name, on, severity, purpose }: Privilege, me: string): Finding {

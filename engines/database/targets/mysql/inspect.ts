@@ -35,15 +35,20 @@ export function granteeOf(user: string): string {
   return `'${user.slice(0, at)}'@'${user.slice(at + 1)}'`;
 }
 
-/** The users whose name begins with the prefix, and how many sessions each has. MariaDB keeps roles in the same table. */
+/**
+ * The users whose name begins with the prefix, and how many sessions each has. MariaDB keeps roles in the same table, with
+ * an empty host: one that bundles the groups of a user is listed when there is no such user, since nothing else finds it.
+ */
 export async function listUsers(session: Session, prefix: string): Promise<ListedUser[]> {
   const like = literal(`${prefix.replaceAll(/[\\%_]/g, '\\$&')}%`);
-  const people = session.flavor === 'mariadb' ? " AND is_role = 'N'" : '';
-  const users = await ask(
+  const isRole = session.flavor === 'mariadb' ? 'is_role' : "'N'";
+  const accounts = await ask(
     session,
-    `SELECT User AS username, Host AS host FROM mysql.user WHERE User LIKE ${like}${people} ORDER BY User, Host`,
+    `SELECT User AS username, Host AS host, ${isRole} AS role FROM mysql.user WHERE User LIKE ${like} ORDER BY User, Host`,
     'the list of users',
   );
+  const people = new Set(accounts.filter((row) => row['role'] !== 'Y').map((row) => row['username']));
+  const users = accounts.filter((row) => row['role'] !== 'Y' || !people.has(row['username']));
   const open = await ask(
     session,
     `SELECT USER AS username, COUNT(*) AS count FROM information_schema.PROCESSLIST WHERE USER LIKE ${like} GROUP BY USER`,

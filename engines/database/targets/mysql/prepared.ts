@@ -25,7 +25,7 @@ export function createPreparedTransactions(): PreparedTransactions {
         ({ thread }) => thread !== undefined && sessions.includes(thread),
       );
       if (theirs.length === 0 || remembered.size >= limit) return;
-      remembered.set(user, [...(remembered.get(user) ?? []), ...theirs.map(({ id }) => id)]);
+      remembered.set(user, [...new Set([...(remembered.get(user) ?? []), ...theirs.map(({ id }) => id)])]);
     },
     async residue(session, user) {
       const known = remembered.get(user);

@@ -21,8 +21,9 @@ export interface RevocationTools {
 }
 
 /**
- * Lock, end sessions, drop, prove it gone. The order matters: DROP USER leaves sessions open, and a session that is ended
- * before the account is locked comes back. Each step can be run again. Throws RevocationError.
+ * Shut out, end sessions, drop, prove it gone. The order matters: DROP USER leaves sessions open, and a session that is
+ * ended before nobody can log in any more comes back. Where nothing needs the account any more it is dropped at once,
+ * which shuts out as well; else it is locked first. Each step can be run again. Throws RevocationError.
  */
 export async function revokeUser(tools: RevocationTools, user: UserName, plan: RevocationPlan): Promise<Revocation> {
   try {
@@ -43,19 +44,48 @@ async function revoke(tools: RevocationTools, user: UserName, plan: RevocationPl
   if (user.username === pool.settings.username) {
     throw new RevocationError(`${account(user)} is the administrator of the connection itself.`);
   }
-  const ended = await pool.use((session) => shutOut(session, tools, user));
+  const early = plan.statements.length === 0 ? await pool.use((session) => drop(session, user)) : undefined;
+  const { removal, ended, defined, scriptFailure } =
+    early !== undefined && early.kept === undefined
+      ? await afterDrop(tools, user, early)
+      : await fromLock(tools, user, plan);
+  const left = await pool.use(async (session) => [
+    ...(await proveGone(session, tools, user, removal.kept)),
+    ...(await tools.prepared.residue(session, account(user))),
+  ]);
+  const residue = [...left, ...defined, ...(scriptFailure ? [scriptFailure] : [])];
+  if (residue.length > 0) throw new RevocationError(summary(user, residue), { residue, removed: removal.removed });
+  return { ended: removal.removed ? 'removed' : 'already_absent', sessions: ended };
+}
+
+interface Progress {
+  readonly removal: Removal;
+  /** Sessions that were ended. */
+  readonly ended: number;
+  readonly defined: readonly Residue[];
+  readonly scriptFailure?: Residue | undefined;
+}
+
+async function afterDrop(tools: RevocationTools, user: UserName, removal: Removal): Promise<Progress> {
+  const [ended, defined] = await Promise.all([
+    tools.pool.use((session) => endAll(session, tools, user, removal.removed)),
+    tools.definers.find(user),
+  ]);
+  return { removal, ended, defined };
+}
+
+async function fromLock(tools: RevocationTools, user: UserName, plan: RevocationPlan): Promise<Progress> {
+  const { pool } = tools;
+  const ended = await pool.use(async (session) => {
+    await ask(session, lockUser(user), `"ALTER USER" for ${account(user)}`);
+    return endAll(session, tools, user, false);
+  });
   const scriptFailure = plan.statements.length > 0 ? await tryScripts(pool, user, plan.statements) : undefined;
   const [removal, defined] = await Promise.all([
     pool.use((session) => remove(session, user)),
     tools.definers.find(user),
   ]);
-  const left = await pool.use(async (session) => [
-    ...(await proveGone(session, user, removal.kept)),
-    ...(await tools.prepared.residue(session, account(user))),
-  ]);
-  const residue = [...left, ...defined, ...(scriptFailure ? [scriptFailure] : [])];
-  if (residue.length > 0) throw new RevocationError(summary(user, residue), { residue });
-  return { ended: removal.removed ? 'removed' : 'already_absent', sessions: ended };
+  return { removal, ended, defined, scriptFailure };
 }
 
 function summary(user: UserName, residue: readonly Residue[]): string {
@@ -64,14 +94,17 @@ function summary(user: UserName, residue: readonly Residue[]): string {
   return `Something is left of ${account(user)}: ${first?.object} in ${first?.place}${more}.`;
 }
 
-/** Locks the account and ends its sessions. Answers how many. Throws RevocationError when some do not end. */
-async function shutOut(session: Session, { prepared }: RevocationTools, user: UserName): Promise<number> {
-  await ask(session, lockUser(user), `"ALTER USER" for ${account(user)}`);
+/** Ends the sessions of a user who cannot log in any more. Answers how many. Throws RevocationError when some do not end. */
+async function endAll(session: Session, tools: RevocationTools, user: UserName, removed: boolean): Promise<number> {
   const open = await sessionIds(session, user.username);
-  await prepared.note(session, account(user), open);
-  const result = await endSessions(session, user.username, open);
-  if (result.left.length > 0) throw new RevocationError(summary(user, result.left), { residue: result.left });
-  return result.ended;
+  const { ended, left } = await endNoted(session, tools, user, open);
+  if (left.length > 0) throw new RevocationError(summary(user, left), { residue: left, removed });
+  return ended;
+}
+
+/** What is prepared at a session is noted before it is ended: afterwards nothing says whose it was. */
+function endNoted(session: Session, { prepared }: RevocationTools, user: UserName, open: readonly number[]) {
+  return endSessions(session, user.username, open, (ids) => prepared.note(session, account(user), ids));
 }
 
 /** Custom statements are for what the preset does not cover; a user that is gone already has nothing left for them. */
@@ -98,13 +131,19 @@ interface Removal {
 }
 
 async function remove(session: Session, user: UserName): Promise<Removal> {
+  const removal = await drop(session, user);
+  if (removal.kept === undefined) return removal;
+  for (const sql of stripUser(user, await rolesOf(session, user))) {
+    await ask(session, sql, `"REVOKE" for ${account(user)}`);
+  }
+  return removal;
+}
+
+async function drop(session: Session, user: UserName): Promise<Removal> {
   try {
     return { removed: await removeUser(session, user), kept: undefined };
   } catch (error) {
     if (errorNumber(error) !== isDefiner) throw error;
-    for (const sql of stripUser(user, await rolesOf(session, user))) {
-      await ask(session, sql, `"REVOKE" for ${account(user)}`);
-    }
     return { removed: false, kept: error as TargetError };
   }
 }
@@ -119,9 +158,14 @@ async function rolesOf(session: Session, user: UserName): Promise<UserName[]> {
 
 /**
  * Looks for the account, for what others know of it, and for sessions: one whose login was under way when the account was
- * locked appears only now. It has no rights any more, and is ended.
+ * locked or dropped appears only now. It has no rights any more, and is ended.
  */
-async function proveGone(session: Session, user: UserName, kept: TargetError | undefined): Promise<Residue[]> {
+async function proveGone(
+  session: Session,
+  tools: RevocationTools,
+  user: UserName,
+  kept: TargetError | undefined,
+): Promise<Residue[]> {
   const residue: Residue[] = [];
   const name = literal(user.username);
   const [edges, column] =
@@ -139,6 +183,6 @@ async function proveGone(session: Session, user: UserName, kept: TargetError | u
     residue.push({ place: 'server', object: `membership of ${account(user)}`, reason });
   }
   const open = await sessionIds(session, user.username);
-  residue.push(...(await endSessions(session, user.username, open)).left);
+  residue.push(...(await endNoted(session, tools, user, open)).left);
   return residue;
 }

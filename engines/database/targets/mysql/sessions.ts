@@ -16,16 +16,21 @@ export interface EndedSessions {
   readonly left: readonly Residue[];
 }
 
-/** Ends these and all other sessions of a name and waits until none is left. It must be locked, or they come back. */
+/**
+ * Ends these and all other sessions of a name and waits until none is left; `before` is told of each round. The account
+ * must be locked or gone, or they come back.
+ */
 export async function endSessions(
   session: Session,
   username: string,
   first: readonly number[],
+  before: (ids: readonly number[]) => Promise<void>,
 ): Promise<EndedSessions> {
   const seen = new Set(first);
   const begun = performance.now();
   let left: readonly number[] = first;
   for (let wait = 2; left.length > 0; wait = Math.min(wait * 2, 100)) {
+    await before(left);
     for (const sql of killSessions(session.flavor, username, left)) await kill(session, sql);
     await sleep(wait);
     left = await sessionIds(session, username);
@@ -52,6 +57,6 @@ function stubborn(id: number): Residue {
   return {
     place: 'server',
     object: `session ${id}`,
-    reason: `It was killed and has not ended yet, maybe rolling back; its user is locked. See SHOW PROCESSLIST.`,
+    reason: `It was killed and has not ended yet, maybe rolling back; its user cannot log in any more. See SHOW PROCESSLIST.`,
   };
 }

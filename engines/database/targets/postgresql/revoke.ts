@@ -155,6 +155,7 @@ function requireGone(row: Row): void {
   const pids = row['pids'] as number[];
   if (pids.length === 0) return;
   throw new RevocationError('The user is gone, but sessions that it had opened are still there.', {
+    removed: true,
     residue: pids.map((pid) => ({
       place: 'server',
       object: `session ${pid}`,
