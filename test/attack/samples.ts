@@ -37,6 +37,8 @@ const constraints = {
   },
 };
 
+const dnsSettings = { kind: 'webhook', url: 'https://dns.example.com/hook', secret: 'a secret of the webhook' };
+
 const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   'auth.create_token': () => ({
     operations: ['pki.get_*'],
@@ -143,6 +145,20 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   }),
   'database.list_static_roles': (ids) => ({ connection: ids.connection }),
   'database.update_static_role': (ids) => ({ name: ids.staticRole, description: 'd' }),
+  'acme.create_account': () => ({
+    name: freshName(),
+    directory: 'https://127.0.0.1:1/directory',
+    contacts: ['mailto:ops@example.com'],
+    agree_terms_of_service: true,
+    external_account: { key_id: 'k', hmac_key: 'AAAAAAAAAAAAAAAA' },
+  }),
+  'acme.update_account': (ids) => ({ name: ids.acmeAccount, re_register: true }),
+  'acme.create_order': (ids) => ({ account: ids.acmeAccount, identifiers: ['a.example.com'], challenge: 'http-01' }),
+  'acme.list_orders': (ids) => ({ account: ids.acmeAccount }),
+  'acme.list_certificates': (ids) => ({ name: 'a.example.com', account: ids.acmeAccount }),
+  'acme.update_certificate': (ids) => ({ id: ids.acmeCertificate, renew: false }),
+  'acme.create_dns_provider': () => ({ name: freshName(), settings: dnsSettings }),
+  'acme.update_dns_provider': (ids) => ({ name: ids.dnsProvider, settings: dnsSettings }),
   'lease.list_leases': (ids) => ({
     role: `database/roles/${ids.databaseRole}`,
     target: `database/connections/${ids.connection}`,
@@ -193,6 +209,8 @@ const collections: readonly (readonly [string, keyof Ids])[] = [
   ['/database/connections', 'connection'],
   ['/database/roles', 'databaseRole'],
   ['/database/static-roles', 'staticRole'],
+  ['/acme/accounts', 'acmeAccount'],
+  ['/acme/dns-providers', 'dnsProvider'],
   ['/principals', 'principal'],
   ['/policies', 'policy'],
 ];
@@ -201,4 +219,6 @@ const idsBelow: readonly (readonly [string, keyof Ids])[] = [
   ['/tokens/', 'token'],
   ['/approvals/', 'approval'],
   ['/audit/', 'event'],
+  ['/acme/orders/', 'acmeOrder'],
+  ['/acme/certificates/', 'acmeCertificate'],
 ];

@@ -62,6 +62,7 @@ const kept: Readonly<Record<string, readonly string[]>> = {
   'database.update_role': ofDatabaseRoles,
   'database.create_static_role': ['username', 'database'],
   'database.update_static_role': ['database'],
+  'acme.create_account': ['external_account/key_id'],
   'lease.apply_brake': ['reason'],
   'lease.release_brake': ['reason'],
 };

@@ -40,6 +40,11 @@ export interface Ids {
   readonly lease: string;
   /** Of the leased user. */
   readonly username: string;
+  readonly dnsProvider: string;
+  /** Names and ids of the right form of accounts, orders and certificates at outside authorities; there are none. */
+  readonly acmeAccount: string;
+  readonly acmeOrder: string;
+  readonly acmeCertificate: string;
 }
 
 /** One database server for all tenants of a test file, as on a real installation. */
@@ -90,6 +95,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
   const access = await foundAccess(admin, tag, names.role);
   const { events } = await admin.ok('GET', 'audit/events?operation=pki.issue_certificate&outcome=ok');
   const database = await foundDatabase(admin, tag);
+  const acme = await foundAcmeClient(admin, tag);
   const { spki_sha256: blockedKey } = await admin.ok('POST', 'pki/compromised-keys', { spki_sha256: hashFor(tag) });
   return {
     namespace,
@@ -100,6 +106,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
       ...names,
       ...access.ids,
       ...database,
+      ...acme,
       serial: issued.serial_number,
       authoritySerial: authority.serial_number,
       spki: inventory.key_sha256,
@@ -136,6 +143,14 @@ async function foundDatabase(admin: Client, tag: string) {
   await admin.ok('POST', 'database/static-roles', { name: names.staticRole, connection, username: user, description });
   const lease = await admin.ok('POST', `database/roles/${names.databaseRole}/credentials`, { purpose: description });
   return { ...names, lease: lease.lease_id, username: lease.username };
+}
+
+/** What the ACME client has without an authority that answers. */
+async function foundAcmeClient(admin: Client, tag: string) {
+  const ids = { acmeAccount: `${tag}-acme`, dnsProvider: `${tag}-dns` };
+  const settings = { kind: 'webhook', url: 'https://dns.example.com/hook', secret: 'a secret of the webhook' };
+  await admin.ok('POST', 'acme/dns-providers', { name: ids.dnsProvider, settings });
+  return { ...ids, acmeOrder: `aco_01${tag}00000000000000`, acmeCertificate: `acc_01${tag}00000000000000` };
 }
 
 function hashFor(tag: string): string {

@@ -47,6 +47,7 @@ export const createAccountInput = z.strictObject({
   ca_certificate: z
     .string()
     .max(65_536)
+    .regex(/^[\x20-\x7e\s]*$/, 'must be certificates in PEM')
     .refine(isBundle, 'must be certificates in PEM')
     .optional()
     .describe('Roots that the TLS certificate of the authority is verified by, PEM; default: the public ones'),
@@ -56,7 +57,12 @@ export const createAccountInput = z.strictObject({
     .describe('Whether you agree to the terms of service of the authority; a refusal shows where they are'),
   external_account: z
     .strictObject({
-      key_id: z.string().min(1).max(1024).describe('Key identifier that the authority gave you'),
+      key_id: z
+        .string()
+        .min(1)
+        .max(1024)
+        .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces')
+        .describe('Key identifier that the authority gave you'),
       hmac_key: z
         .string()
         .min(8)

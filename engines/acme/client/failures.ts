@@ -8,7 +8,10 @@ export function toAnswer(error: unknown, what: string): unknown {
   const problem = error instanceof AcmeProblem ? error.facts : undefined;
   if (!isTemporary(error))
     return new AppError('refused', `The authority refuses ${what}: ${sentence(message)}`, {
-      ...(problem?.instance === undefined ? {} : { hint: `It points to ${problem.instance}.` }),
+      hint:
+        problem?.instance === undefined
+          ? 'Put right what it says; acme_error names the kind of its refusal (RFC 8555 section 6.7), if it gave one.'
+          : `It points to ${problem.instance}.`,
       ...(problem === undefined
         ? {}
         : {

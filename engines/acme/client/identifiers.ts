@@ -39,14 +39,12 @@ export function sameNames(left: readonly Identifier[], right: readonly Identifie
   return keys(left).symmetricDifference(keys(right)).size === 0;
 }
 
-export const identifierText = z
-  .string()
-  .trim()
-  .min(1)
-  .max(255)
-  .transform((text, issues): Identifier => {
-    const identifier = readIdentifier(text);
-    if (identifier !== undefined) return identifier;
-    issues.addIssue({ code: 'custom', message: 'neither a DNS name (*.example.com for a wildcard) nor an IP address' });
-    return z.NEVER;
-  });
+const longestText = 255;
+
+/** Everything is looked at in the one step, so that what comes after it sees identifiers only. */
+export const identifierText = z.string().transform((text, issues): Identifier => {
+  const identifier = text.length > longestText ? undefined : readIdentifier(text.trim());
+  if (identifier !== undefined) return identifier;
+  issues.addIssue({ code: 'custom', message: 'neither a DNS name (*.example.com for a wildcard) nor an IP address' });
+  return z.NEVER;
+});

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { update } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
+import { AppError } from '#core/errors.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
 import { claimTime } from './order/outcome.ts';
 
@@ -51,7 +52,11 @@ export function createWorker(parts: WorkerParts): Worker {
   const begin = (row: DueRow): void => {
     const end = parts
       .work(row)
-      .catch((error: unknown) => log.error({ err: error, id: row.id }, 'work at an ACME authority failed'))
+      .catch((error: unknown) => {
+        // Somebody ended or changed it meanwhile, and what was done here is not written.
+        if (error instanceof AppError && error.code === 'conflict') return;
+        log.error({ err: error, id: row.id }, 'work at an ACME authority failed');
+      })
       .finally(() => {
         running.delete(row.id);
         wake();

@@ -29,7 +29,7 @@ import { answering } from '#acme/client/failures.ts';
 import { makeKey, sealBytes, sealKey } from '#acme/client/keys.ts';
 import type { AccountRow, AcmeClientTables } from '#acme/client/tables.ts';
 import type { ExternalAccountKey } from '#acme/client/wire/connection.ts';
-import { AcmeProblem } from '#acme/client/wire/problem.ts';
+import { AcmeProblem, plainText } from '#acme/client/wire/problem.ts';
 import { pageByName } from '#storage/page-by-name.ts';
 
 /** Accounts at outside authorities (RFC 8555 §7.3). The row with the sealed key is durable before the authority hears of it. */
@@ -53,12 +53,12 @@ export const createAccount = defineOperation({
       throw new AppError('already_exists', `There is an ACME account ${input.name} already.`, {
         hint: 'acme.get_account shows it.',
       });
+    await answering('the account', () => assertAccepted(deps, input, existing));
     const { row, changes } = await beginAccount(deps, grant, input, existing);
     return { plan: row, changes, audit: { directory: input.directory } };
   },
   async run(grant, _input, deps, row) {
-    const definition = parseAccount(row);
-    const url = await answering('the account', () => registerRow(deps, row, definition));
+    const url = await answering('the account', () => registerRow(deps, row));
     const set = { state: 'active', url, external_key: null, version: row.version + 1, updated_at: grant.now } as const;
     return {
       output: viewAccount({ ...row, ...set }),
@@ -148,20 +148,30 @@ async function openExternalKey(
   return { keyId, macKey: await deps.sealer.open(place, row.external_key) };
 }
 
-async function registerRow(deps: ClientDeps, row: AccountRow, definition: AccountDefinition): Promise<string> {
+async function registerRow(deps: ClientDeps, row: AccountRow): Promise<string> {
+  const definition = parseAccount(row);
   const external = await openExternalKey(deps, row, definition);
   const connection = deps.connections.to(row.directory, definition.ca_certificate);
-  const { meta } = await connection.directory();
-  if (meta?.termsOfService !== undefined && !definition.agreed)
-    throw new AppError('refused', `The authority has terms of service, at ${meta.termsOfService.slice(0, 500)}.`, {
+  return register(connection, await openCurrentKey(deps, row), definition, external);
+}
+
+/** What the directory says already is asked before anything is on record: it is only read. */
+async function assertAccepted(
+  deps: ClientDeps,
+  input: CreateAccountInput,
+  existing: AccountRow | undefined,
+): Promise<void> {
+  const { meta } = await deps.connections.to(input.directory, input.ca_certificate).directory();
+  if (meta?.termsOfService !== undefined && !input.agree_terms_of_service)
+    throw new AppError('refused', `The authority has terms of service, at ${plainText(meta.termsOfService)}.`, {
       hint: 'Read them, and make the call again with agree_terms_of_service: true.',
-      members: { terms_of_service: meta.termsOfService.slice(0, 2048) },
+      members: { terms_of_service: plainText(meta.termsOfService) },
     });
-  if (meta?.externalAccountRequired === true && external === undefined)
+  const bound = input.external_account !== undefined || existing?.external_key != null;
+  if (meta?.externalAccountRequired === true && !bound)
     throw new AppError('refused', 'The authority asks for an external account binding (RFC 8555 section 7.3.4).', {
       hint: 'Get a key identifier and an HMAC key there, and give them as external_account.',
     });
-  return register(connection, await openCurrentKey(deps, row), definition, external);
 }
 
 export const getAccount = defineOperation({

@@ -239,7 +239,8 @@ export const renewCertificate = defineOperation({
   async run(grant, input, deps, orderId) {
     deps.wake();
     const row = await deps.store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ?', [orderId]);
-    if (row === undefined) throw new AppError('conflict', 'The order of the renewal is gone.');
+    if (row === undefined)
+      throw new AppError('conflict', 'The order of the renewal is gone.', { hint: 'Make the call again.' });
     return { output: viewOrder(await waitForEnd(deps, grant, row, input.wait)), audit: { order: orderId } };
   },
 });
@@ -317,7 +318,10 @@ async function revokeAtAuthority(
 ): Promise<void> {
   const account = await openAccount(deps, row);
   const { revokeCert } = await account.connection.directory();
-  if (revokeCert === undefined) throw new AppError('refused', 'The authority does not offer revocation by ACME.');
+  if (revokeCert === undefined)
+    throw new AppError('refused', 'The authority does not offer revocation by ACME.', {
+      hint: 'Ask it to revoke the certificate in another way, and forget it with acme.delete_certificate.',
+    });
   const der = new X509Certificate(certificate.chain).raw.toString('base64url');
   try {
     await ask(account, revokeCert, { certificate: der, reason });

@@ -73,7 +73,10 @@ export const createDnsProvider = defineOperation({
       created_at: grant.now,
       updated_at: grant.now,
     };
-    const taken = () => new AppError('already_exists', `There is a DNS provider ${input.name} already.`);
+    const taken = () =>
+      new AppError('already_exists', `There is a DNS provider ${input.name} already.`, {
+        hint: 'Replace its settings with acme.update_dns_provider, or choose another name.',
+      });
     return Promise.resolve({
       output: view(row),
       changes: [insert('acme_dns_providers', { ...row }, taken)],

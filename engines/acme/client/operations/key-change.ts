@@ -88,5 +88,7 @@ async function assertOffered(deps: ClientDeps, row: AccountRow): Promise<string>
   const connection = deps.connections.to(row.directory, parseAccount(row).ca_certificate);
   const { keyChange } = await answering('the change of the key', () => connection.directory());
   if (keyChange !== undefined) return keyChange;
-  throw new AppError('refused', 'The authority does not offer to change account keys (RFC 8555 section 7.3.5).');
+  throw new AppError('refused', 'The authority does not offer to change account keys (RFC 8555 section 7.3.5).', {
+    hint: 'Create another account and order by it; deactivate this one if its key is disclosed.',
+  });
 }

@@ -262,7 +262,10 @@ export const cancelOrder = defineOperation({
   async run(grant, input, deps: ClientDeps) {
     const row = await requireOrder(deps, grant.namespace, input.id);
     if (row.state === 'cancelled') return { output: viewOrder(row) };
-    if (row.ended_at !== null) throw new AppError('wrong_state', `The order is ${row.state} already.`);
+    if (row.ended_at !== null)
+      throw new AppError('wrong_state', `The order is ${row.state} already.`, {
+        hint: 'What was issued is revoked with acme.revoke_certificate.',
+      });
     const certificate =
       row.renewal === 0
         ? undefined

@@ -10,7 +10,7 @@ import type { OrderRow, CertificateRow } from '#acme/client/tables.ts';
 export const challengeTypes = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
 export type ChallengeType = (typeof challengeTypes)[number];
 
-const printable = /^\P{Cc}*$/u;
+const printable = /^\P{C}*$/u;
 
 export const waitSeconds = z.coerce
   .number()

@@ -2,8 +2,7 @@ import type { Clock } from '#core/clock.ts';
 import { type DnsProvider, type DnsProviderSettings, dnsProviderSettings } from '#acme/dns/contract.ts';
 import { requireProvider } from '#acme/client/dns-provider.ts';
 import type { DnsProviderRow } from '#acme/client/tables.ts';
-import { createPerspectives, type Perspective } from '#acme/dns/perspective.ts';
-import { isTxtVisible } from '#acme/dns/propagation.ts';
+import { createVisibility } from '#acme/dns/propagation.ts';
 import { createDnsProvider } from '#acme/dns/provider.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
@@ -16,13 +15,13 @@ export interface RecordKeeperParts {
   readonly clock: Clock;
   readonly outbound: GuardedFetch;
   readonly allowPrivate: readonly string[];
-  /** Those that records must be visible by; empty: those of the system. */
+  /** Those that records must be visible by; empty: the servers in charge of the zone. */
   readonly resolvers: readonly { readonly host: string; readonly port: number }[];
 }
 
 /** Records by way of the providers of their namespaces. */
 export function createRecordKeeper(parts: RecordKeeperParts): RecordKeeper {
-  let perspectives: readonly Perspective[] | undefined;
+  const isVisible = createVisibility({ resolvers: parts.resolvers, allowedRanges: parts.allowPrivate });
   const providerOf = async (namespace: string, name: string): Promise<DnsProvider> => {
     const row = await requireProvider(parts.store, namespace, name);
     return createDnsProvider(await openSettings(parts.sealer, row), {
@@ -38,7 +37,7 @@ export function createRecordKeeper(parts: RecordKeeperParts): RecordKeeper {
     async withdraw(namespace, provider, { name, value }) {
       await (await providerOf(namespace, provider)).remove(name, value);
     },
-    isVisible: (record) => isTxtVisible(record, (perspectives ??= createPerspectives(parts.resolvers))),
+    isVisible,
   };
 }
 
