@@ -84,3 +84,18 @@ test('critical certificate policies must be understood with their qualifiers', a
   assert.deepEqual(await found(false, other), []);
   assert.deepEqual(await found(true, other), ['unknown_critical_extension@0']);
 });
+
+test('a SPIFFE ID is that of a leaf with no other URI', async () => {
+  const anchor = await root();
+  const uri = (value: string) => ({ kind: 'uri', value }) as const;
+  const [id, other] = [uri('spiffe://example.org/web'), uri('spiffe://example.org/db')];
+  const found = async (leaf: Certified, name: { kind: 'uri'; value: string } = id) =>
+    codes(await validate({ leaf, anchors: [anchor] }, { name }));
+  assert.deepEqual(await found(await leafOf(anchor, { names: [{ kind: 'dns', value: 'a.example' }, id] })), []);
+  assert.deepEqual(await found(await leafOf(anchor, { names: [id, other] })), ['name_mismatch@0']);
+  assert.deepEqual(await found(await intermediate(anchor, 'CA', { names: [id] })), ['key_usage@0']);
+  const signing = await leafOf(anchor, { names: [id], usages: ['digital_signature', 'crl_sign'] });
+  assert.deepEqual(await found(signing), ['key_usage@0']);
+  const plain = [uri('https://a.example/'), uri('https://b.example/')];
+  assert.deepEqual(await found(await leafOf(anchor, { names: plain }), uri('https://b.example/')), []);
+});

@@ -17,7 +17,8 @@ const shownNames = 10;
 export function peerNameFindings(leaf: ParsedCertificate, peer: PeerName): Finding[] {
   const names = leaf.value('subject_alt_name') ?? [];
   const wanted = parsePeer(peer);
-  if (wanted !== undefined && names.some((name) => matches(name, wanted))) return [];
+  if (wanted !== undefined && names.some((name) => matches(name, wanted)))
+    return 'scheme' in wanted && wanted.scheme === 'spiffe' ? spiffeFindings(leaf, names) : [];
   const shown = names.slice(0, shownNames).map(formatGeneralName).join(', ');
   const rest = names.length > shownNames ? ` and ${names.length - shownNames} more` : '';
   return [
@@ -29,6 +30,19 @@ export function peerNameFindings(leaf: ParsedCertificate, peer: PeerName): Findi
       'Connect by a name that the certificate has, or have it reissued with this name.',
     ),
   ];
+}
+
+/** X509-SVID §2 and §5.2: one URI, and not of an authority, so that nobody has two identities or makes them. */
+function spiffeFindings(leaf: ParsedCertificate, names: readonly GeneralName[]): Finding[] {
+  const findings: Finding[] = [];
+  const uris = names.filter(({ kind }) => kind === 'uri').length;
+  const fix = 'Have it reissued as an X509-SVID: one URI, cA FALSE, and neither keyCertSign nor cRLSign.';
+  if (uris > 1) findings.push(finding('name_mismatch', `${uris} URIs`, 'the SPIFFE ID alone', 'X509-SVID §2', fix));
+  const usages = leaf.value('key_usage') ?? [];
+  const issues = usages.includes('key_cert_sign') || usages.includes('crl_sign');
+  if (issues || leaf.value('basic_constraints')?.ca === true)
+    findings.push(finding('key_usage', 'a certificate of an authority', 'one of a leaf', 'X509-SVID §5.2', fix));
+  return findings;
 }
 
 type Wanted = Identifier | { readonly kind: 'dns'; readonly value: string };
