@@ -57,7 +57,7 @@ test('messages of any bytes, and good ones with any byte changed, never fail in 
     try {
       const message = decodeMessage(bytes);
       for (const record of [...message.answers, ...message.authorities, ...message.additional])
-        for (const value of [txtValue, caaValue, (each: typeof record) => nameValue(message, each)])
+        for (const value of [txtValue, caaValue, (each: typeof record) => nameValue(each, message)])
           try {
             value(record);
           } catch (thrown) {

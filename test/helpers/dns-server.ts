@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 /** A DNS server on the loopback interface, over both transports, that answers as a test tells it to. */
 
 export type ZoneRecord =
-  | { readonly type: 'A' | 'AAAA' | 'CNAME'; readonly value: string }
+  | { readonly type: 'A' | 'AAAA' | 'CNAME' | 'NS'; readonly value: string }
   | { readonly type: 'TXT'; readonly value: string | readonly string[] }
   | { readonly type: 'CAA'; readonly flags?: number; readonly tag: string; readonly value: string };
 
@@ -38,7 +38,8 @@ export interface DnsServerForTests {
 
 const typeNumbers: Record<string, number> = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, CAA: 257 };
 
-export async function startDnsServer(): Promise<DnsServerForTests> {
+/** `at` for a second server on the port of a first one: 127.0.0.2. */
+export async function startDnsServer(at?: { host: string; port: number }): Promise<DnsServerForTests> {
   const queries: DnsQuery[] = [];
   const zone = new Map<string, ZoneRecord[]>();
   const answer = (packet: Buffer, transport: 'udp' | 'tcp'): Buffer[] => {
@@ -58,13 +59,14 @@ export async function startDnsServer(): Promise<DnsServerForTests> {
   const tcp = createServer((socket) => serveStream(socket, (packet) => answer(packet, 'tcp')));
   const sockets = new Set<Socket>();
   tcp.on('connection', (socket) => sockets.add(socket));
-  const port = await listenOnBoth(udp, tcp);
+  const host = at?.host ?? '127.0.0.1';
+  const port = await listenOnBoth(udp, tcp, host, at?.port ?? 0);
   udp.on('message', (packet, { port: from, address }) => {
     for (const each of answer(packet, 'udp')) udp.send(each, from, address);
   });
 
   const server: DnsServerForTests = {
-    host: '127.0.0.1',
+    host,
     port,
     queries,
     zone,
@@ -85,12 +87,17 @@ export async function startDnsServer(): Promise<DnsServerForTests> {
   return server;
 }
 
-async function listenOnBoth(udp: ReturnType<typeof createSocket>, tcp: ReturnType<typeof createServer>) {
+async function listenOnBoth(
+  udp: ReturnType<typeof createSocket>,
+  tcp: ReturnType<typeof createServer>,
+  host: string,
+  wanted: number,
+) {
   for (let tries = 0; ; tries += 1) {
-    tcp.listen(0, '127.0.0.1');
+    tcp.listen(wanted, host);
     await once(tcp, 'listening');
     const { port } = tcp.address() as AddressInfo;
-    udp.bind(port, '127.0.0.1');
+    udp.bind(port, host);
     const bound = await Promise.race([once(udp, 'listening').then(() => true), once(udp, 'error').then(() => false)]);
     if (bound) return port;
     if (tries === 5) throw new Error('no port is free for both transports');
@@ -138,7 +145,7 @@ function readQuestion(packet: Buffer): { name: string; type: string; end: number
 function message(packet: Buffer, end: number, code: number, records: readonly Buffer[], truncated: boolean): Buffer {
   const header = Buffer.alloc(12);
   packet.copy(header, 0, 0, 2);
-  header.writeUInt16BE(0x81_80 | code | (truncated ? 0x02_00 : 0), 2);
+  header.writeUInt16BE(0x85_80 | code | (truncated ? 0x02_00 : 0), 2);
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(records.length, 6);
   return Buffer.concat([header, packet.subarray(12, end), ...records]);
@@ -175,6 +182,7 @@ function encodeData(record: ZoneRecord): Buffer {
         'hex',
       );
     case 'CNAME':
+    case 'NS':
       return encodeName(record.value);
     case 'TXT': {
       const strings = typeof record.value === 'string' ? [record.value] : record.value;

@@ -135,6 +135,7 @@ export type DnsProviderSettings = z.output<typeof dnsProviderSettings>;
 export type DnsProviderKind = DnsProviderSettings['kind'];
 export type SettingsOf<Kind extends DnsProviderKind> = Extract<DnsProviderSettings, { kind: Kind }>;
 
+/** Settings that are sealed at rest and shown to nobody. */
 const secretFields: Readonly<Record<DnsProviderKind, readonly string[]>> = {
   rfc2136: ['tsig_secret'],
   'acme-dns': ['password'],
@@ -143,11 +144,6 @@ const secretFields: Readonly<Record<DnsProviderKind, readonly string[]>> = {
   webhook: ['secret'],
   manual: [],
 };
-
-/** Names of the settings that are sealed at rest and shown to nobody. */
-export function secretFieldsOf(kind: DnsProviderKind): readonly string[] {
-  return secretFields[kind];
-}
 
 /** Settings in two parts: what may be shown, and what must be sealed. Together they parse again. */
 export function splitSettings(settings: DnsProviderSettings): {

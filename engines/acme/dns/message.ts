@@ -33,6 +33,8 @@ export interface Message {
   readonly id: number;
   readonly isResponse: boolean;
   readonly opcode: number;
+  /** The server speaks for the zone itself. */
+  readonly isAuthoritative: boolean;
   readonly isTruncated: boolean;
   readonly responseCode: number;
   readonly question: { readonly name: string; readonly type: number } | undefined;
@@ -83,6 +85,7 @@ export function decodeMessage(bytes: Buffer): Message {
     id: bytes.readUInt16BE(0),
     isResponse: (flags & 0x80_00) !== 0,
     opcode: (flags >> 11) & 0xf,
+    isAuthoritative: (flags & 0x04_00) !== 0,
     isTruncated: (flags & 0x02_00) !== 0,
     responseCode: flags & 0xf,
     question,
@@ -157,7 +160,7 @@ export function addressValue({ type, data }: ResourceRecord): string {
 }
 
 /** The name that a CNAME, NS or SOA record begins with. */
-export function nameValue(message: Message, record: ResourceRecord): string {
+export function nameValue(record: ResourceRecord, message: Message): string {
   const { name, end } = decodeName(message.bytes, record.dataStart);
   if (end > record.dataStart + record.data.length) throw new DnsFormatError('a name runs past its record');
   return name;

@@ -29,6 +29,8 @@ export interface Perspective {
   texts(name: string, signal: AbortSignal): Promise<readonly string[]>;
   /** Of this very name (and what it is an alias of), without its parents. */
   caa(name: string, signal: AbortSignal): Promise<readonly CaaProperty[]>;
+  /** Names of the servers in charge, where this very name is a zone. */
+  nameServers(name: string, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 /** Aliases that are followed for one answer. */
@@ -36,7 +38,7 @@ const maxAliases = 8;
 
 /** `servers` are asked in turn until one answers; `hostsFile` is read before them where one is named. */
 export function createPerspective(servers: readonly DnsServer[], hostsFile?: string): Perspective {
-  const find = <Value>(name: string, type: number, read: (record: ResourceRecord) => Value, signal: AbortSignal) =>
+  const find = <Value>(name: string, type: number, read: Reading<Value>, signal: AbortSignal) =>
     findRecords({ servers, type, signal }, name, read);
   return {
     async addresses(host, signal) {
@@ -53,6 +55,7 @@ export function createPerspective(servers: readonly DnsServer[], hostsFile?: str
     },
     texts: (name, signal) => find(name, recordTypes.txt, txtValue, signal),
     caa: (name, signal) => find(name, recordTypes.caa, caaValue, signal),
+    nameServers: (name, signal) => find(name, recordTypes.ns, nameValue, signal),
   };
 }
 
@@ -77,26 +80,25 @@ interface Search {
 }
 
 /** Follows aliases within an answer, and asks again where a server gives an alias without what it leads to. */
-async function findRecords<Value>(
-  search: Search,
-  name: string,
-  read: (record: ResourceRecord) => Value,
-): Promise<Value[]> {
+async function findRecords<Value>(search: Search, name: string, read: Reading<Value>): Promise<Value[]> {
   const seen = new Set<string>();
   let at = name.toLowerCase();
   while (seen.size <= maxAliases) {
     const message = await resolve(search, at);
     const target = aliasTarget(message, at, seen);
     const records = message.answers.filter((record) => record.type === search.type && record.name === target);
-    if (records.length > 0 || target === at) return readAll(records, read);
+    if (records.length > 0 || target === at) return readAll(message, records, read);
     at = target;
   }
   throw new DnsError('failed', 'the name is an alias of an alias, without end');
 }
 
-function readAll<Value>(records: readonly ResourceRecord[], read: (record: ResourceRecord) => Value): Value[] {
+/** What a record says; names within it may be compressed, so that the message is needed. */
+type Reading<Value> = (record: ResourceRecord, message: Message) => Value;
+
+function readAll<Value>(message: Message, records: readonly ResourceRecord[], read: Reading<Value>): Value[] {
   try {
-    return records.map(read);
+    return records.map((record) => read(record, message));
   } catch (thrown) {
     if (thrown instanceof DnsFormatError) throw new DnsError('malformed', 'the DNS holds a malformed record');
     throw thrown;
@@ -111,8 +113,23 @@ function aliasTarget(message: Message, name: string, seen: Set<string>): string 
     if (alias === undefined) return at;
     if (seen.has(at) || seen.size > maxAliases) throw new DnsError('failed', 'the name is an alias of itself');
     seen.add(at);
-    at = readAll([alias], (record) => nameValue(message, record))[0] ?? at;
+    at = readAll(message, [alias], nameValue)[0] ?? at;
   }
+}
+
+/** What one server says of TXT records at a name: them, or what the name is an alias of elsewhere. Throws `DnsError`. */
+export async function askAuthority(
+  server: DnsServer,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ readonly texts: readonly string[]; readonly alias: string | undefined }> {
+  const at = name.toLowerCase();
+  const message = await resolve({ servers: [server], type: recordTypes.txt, signal }, at);
+  if (!message.isAuthoritative) throw new DnsError('failed', 'the server is not in charge of the name');
+  const target = aliasTarget(message, at, new Set());
+  const records = message.answers.filter(({ type, name: owner }) => type === recordTypes.txt && owner === target);
+  const texts = readAll(message, records, txtValue);
+  return { texts, alias: target === at || texts.length > 0 ? undefined : target };
 }
 
 /** The first answer that says yes or no (RFC 1035 §4.1.1); a failure of one server leads to the next. */
