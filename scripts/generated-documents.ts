@@ -2,6 +2,8 @@ import { toManifest } from '#cli/manifest.ts';
 import { renderCliReference } from '#cli/reference.ts';
 import { allOperations } from '#chancery/operations.ts';
 import { describeApi } from '#http/openapi.ts';
+import { skillName, skillText } from '#mcp/skills.ts';
+import { jobs } from '#mcp/texts/jobs.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { renderConfiguration } from './configuration-page.ts';
 import type { GeneratedDocument } from './generate.ts';
@@ -13,6 +15,8 @@ export const documents: readonly GeneratedDocument[] = [
   { file: 'src/cli/operations.json', render: () => toManifest(allOperations) },
   { file: 'docs/generated/cli.md', render: () => renderCliReference(allOperations) },
   { file: 'docs/generated/tools.md', render: renderTools },
+  // For clients that take skills from files and not from the server.
+  ...jobs.map((job) => ({ file: `skills/${skillName(job)}/SKILL.md`, render: () => skillText(job) })),
   {
     file: 'docs/generated/openapi.json',
     render: () => {

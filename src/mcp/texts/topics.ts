@@ -55,7 +55,7 @@ For a lost key use \`pki.report_key_compromise\` {certificate}: it revokes all c
     description: 'Answers without credentials, users that end, and what to do when one does not',
     text: `# Database access and leases
 
-- An answer: \`database.query\` {role, sql, parameters, purpose}. A user is made for one statement that reads, and is removed before you see the rows.
+- An answer: \`database.run_query\` {role, sql, parameters, purpose}. A user is made for one statement that reads, and is removed before you see the rows.
 - A user for a program: \`database.issue_credentials\` {role, ttl, purpose}. The credential is delivered outside of the result; the result has lease_id and the end.
 - \`lease.renew_lease\` {lease_id, increment} within max_ttl of the role; \`lease.revoke_lease\` {lease_id} ends sessions, then the user.
 - A lease is over when its user is verified gone. revoking: it is tried again and again. stuck: somebody must look, \`lease.get_lease\` {lease_id} says why (last_error, residue).`,
