@@ -421,3 +421,19 @@ test('an inner JWS is no request: what one account signed for a key change is re
   });
   assertProblem(reply, 400, 'badNonce');
 });
+
+test('a directory that is closed serves the accounts no more that came without a binding', async () => {
+  await world.server.ok('POST', 'pki/roles', {
+    name: 'closing',
+    authority: 'issuing',
+    allowed_domains: ['example.com'],
+    allow_subdomains: true,
+  });
+  await world.server.ok('PUT', 'acme/directories/closing', { external_account_required: false });
+  const anybody = await world.client('closing');
+  await anybody.register({});
+  const order = () => anybody.post(anybody.directory['newOrder'] ?? '', dnsNames('a.example.com'));
+  assert.equal((await order()).status, 201);
+  await world.server.ok('DELETE', 'acme/directories/closing');
+  assertProblem(await order(), 403, 'unauthorized');
+});

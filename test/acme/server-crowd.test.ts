@@ -18,7 +18,7 @@ interface Asked {
 async function insist(client: RawClient, url: string, payload: object | ''): Promise<RawReply> {
   for (let tries = 0; ; tries++) {
     const reply = await client.post(url, payload).catch(() => undefined);
-    const isTemporary = reply === undefined || reply.status >= 500 || /badNonce$/.test(reply.body?.type ?? '');
+    const isTemporary = reply === undefined || reply.status >= 500 || String(reply.body?.type).endsWith('badNonce');
     if (reply !== undefined && !isTemporary) return reply;
     if (tries > 200) throw new Error(`no answer from ${url}: ${reply?.text ?? 'none'}`);
     if (reply === undefined) await sleep(50);

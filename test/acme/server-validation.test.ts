@@ -263,3 +263,11 @@ test('row 37, RFC 8555 §6.6: a name that failed too often may not be ordered fo
   assert.ok(Number(refused.headers['retry-after']) > 0);
   await configure({});
 });
+
+test('eighty challenges at once are more than are validated at a time, and all of them are decided', async () => {
+  const all = await Promise.all(Array.from({ length: 80 }, (_, index) => open(`many${index}.example.com`)));
+  all.forEach((each) => serve(each));
+  await Promise.all(all.map(({ challenge }) => client.post(challenge.url, {})));
+  const ends = await Promise.all(all.map((each) => decided(each)));
+  assert.ok(ends.every(({ body }) => body.status === 'valid'));
+});

@@ -10,10 +10,11 @@ import type { Store, StoreLog } from '#storage/store.ts';
 import { serverActs } from './acts/all.ts';
 import type { ServerDeps } from './deps.ts';
 import { createDirectories } from './directories.ts';
+import { acmeServerGauges } from './gauges.ts';
 import { createNonces } from './nonces.ts';
 import { serverOperations } from './operations/all.ts';
 import { createPerform, serveJob } from './perform.ts';
-import { createPlaces } from './rates.ts';
+import { createBucket, createPlaces } from './rates.ts';
 import { serverRoutes } from './routes.ts';
 import { backgroundOf, createWork } from './work.ts';
 
@@ -58,13 +59,14 @@ export function createAcmeServer(options: AcmeServerOptions): Engine {
   const perform = createPerform(dispatch, bind(serverActs, deps), clock);
   const work = createWork({ store, clock, log, validator, directories, perform, places });
   const nonces = createNonces({ store, sealer, clock });
+  const bucket = createBucket(clock, 50, 5000);
   const purge = async (): Promise<void> => {
     while ((await perform<{ more: boolean }>('acme.purge_served', {}, backgroundOf('root'))).more);
   };
   return {
     name: 'acme_server',
     operations: bind(serverOperations, deps),
-    publicRoutes: serverRoutes({ ...deps, nonces, perform, work }),
+    publicRoutes: serverRoutes({ ...deps, nonces, bucket, perform, work }),
     jobs: [
       // Nobody waits for what it takes up: it says itself what goes wrong.
       { name: sweepJob, schedule: '*/3 * * * * *', run: async () => void work.sweep() },
@@ -82,6 +84,7 @@ export function createAcmeServer(options: AcmeServerOptions): Engine {
       'acme_server_authorizations',
       'acme_server_certificates',
     ],
+    gauges: acmeServerGauges(store),
     async close() {
       await work.close();
       directories.close();

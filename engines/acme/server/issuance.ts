@@ -17,8 +17,9 @@ import { orderedNames } from './acts/names.ts';
 
 /** The issuer remembers an order for a day; what was not finished well before that is given up. Milliseconds. */
 const giveUpAfter = 20 * 3_600_000;
-/** Milliseconds before the next try. */
-const pause = 10_000;
+/** Milliseconds before the next try: longer and longer, as long again as it has gone on for. */
+const leastPause = 10_000;
+const mostPause = 3_600_000;
 /** Milliseconds that rows are kept after the certificate has ended. */
 const keptAfter = 86_400_000;
 
@@ -39,9 +40,13 @@ export async function issueFor(deps: ServerDeps, row: OrderRow, now: number): Pr
     if (error instanceof AppError && isFinal(error.code)) return failed(row, error.message);
     deps.log.warn({ err: error, order: row.id }, 'the certificate of an ACME order was not issued; it is tried again');
     // What was issued all the same is found at the next try.
-    const set = { claim: null, next_attempt_at: now + pause };
+    const set = { claim: null, next_attempt_at: now + pauseAfter(row, now) };
     return { status: 'processing', changes: [whileClaimed(row, set)], audit: { failure: codeOf(error) } };
   }
+}
+
+function pauseAfter({ finalized_at: since }: OrderRow, now: number): number {
+  return Math.min(mostPause, Math.max(leastPause, now - (since ?? now)));
 }
 
 function isFinal(code: ErrorCode): boolean {

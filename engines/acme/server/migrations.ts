@@ -19,6 +19,8 @@ export const acmeServerMigrations: readonly Migration[] = [
         max_accounts BIGINT NOT NULL, accounts BIGINT NOT NULL, description TEXT NOT NULL, created_by TEXT NOT NULL,
         created_at BIGINT NOT NULL, expires_at BIGINT, revoked_at BIGINT)`,
       'CREATE INDEX acme_server_external_keys_role ON acme_server_external_keys (namespace, role, id)',
+      'CREATE INDEX acme_server_external_keys_expired ON acme_server_external_keys (expires_at)',
+      'CREATE INDEX acme_server_external_keys_revoked ON acme_server_external_keys (revoked_at)',
       `CREATE TABLE acme_server_accounts (
         id TEXT PRIMARY KEY, namespace TEXT NOT NULL, role TEXT NOT NULL, status TEXT NOT NULL,
         thumbprint TEXT NOT NULL, jwk TEXT NOT NULL, contact TEXT NOT NULL, terms TEXT, external_key_id TEXT,

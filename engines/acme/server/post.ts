@@ -5,6 +5,7 @@ import { algorithmOf, verifyJws } from '#acme/jose/verify.ts';
 import type { Store } from '#storage/store.ts';
 import type { Directory } from './directories.ts';
 import type { Nonces } from './nonces.ts';
+import type { Bucket } from './rates.ts';
 import { AcmeError, malformed } from './problem.ts';
 import { assertUsable, findAccount } from './records.ts';
 import type { AccountRow } from './tables.ts';
@@ -35,6 +36,8 @@ export interface AccountPost extends Post {
 export interface PostParts {
   readonly store: Store;
   readonly nonces: Nonces;
+  /** Of each account, for requests that ask for more than to read. */
+  readonly bucket: Bucket;
   readonly baseUrl: string;
 }
 
@@ -63,6 +66,7 @@ export async function readPost(
   verifyJws(jws, key);
   await parts.nonces.consume(nonce as string);
   if (account !== undefined) assertUsable(account);
+  if (account !== undefined && jws.payload.length > 0) parts.bucket.take(account.id);
   const { sourceAddress, requestId, params } = request;
   return { directory, key, account, payload: jws.payload, url, sourceAddress, requestId, params };
 }

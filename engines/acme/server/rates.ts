@@ -1,4 +1,5 @@
 import type { Parameter, Store } from '#storage/store.ts';
+import type { Clock } from '#core/clock.ts';
 import { AcmeError } from './problem.ts';
 
 /** Milliseconds that rates are counted over. */
@@ -26,6 +27,35 @@ export function createPlaces(): Places {
         if (left === 0) held.delete(key);
         else held.set(key, left);
       }
+    },
+  };
+}
+
+/** What one account may ask for, whatever comes of it: each request that does something is in the audit. */
+export interface Bucket {
+  /** Throws `rateLimited` when there is none left for `key`. */
+  take(key: string): void;
+}
+
+const mostKept = 10_000;
+
+/** Token buckets of this node: `burst` at once, then `perSecond`. */
+export function createBucket(clock: Clock, perSecond: number, burst: number): Bucket {
+  const buckets = new Map<string, { left: number; at: number }>();
+  return {
+    take(key) {
+      const now = clock.now();
+      const known = buckets.get(key);
+      const refilled = known === undefined ? burst : known.left + (Math.max(0, now - known.at) / 1000) * perSecond;
+      const left = Math.min(burst, refilled) - 1;
+      if (left < 0)
+        throw new AcmeError('rateLimited', 'The account asks for too much at once.', {
+          retryAfter: Math.ceil(-left / perSecond),
+        });
+      // Taken out and put in again, so that the first one is the one that was not used for longest.
+      buckets.delete(key);
+      if (buckets.size >= mostKept) buckets.delete(buckets.keys().next().value as string);
+      buckets.set(key, { left, at: now });
     },
   };
 }

@@ -179,8 +179,8 @@ export function viewAuthorization(
 ): Record<string, unknown> {
   const status = authorizationStatus(row, now);
   // RFC 8555 §7.1.4: of a final authorization the challenge that decided is shown.
-  const decided = challenges.filter((each) => each.status === 'valid' || each.status === 'invalid');
-  const shown = status === 'pending' ? challenges : decided;
+  const deciding = status === 'invalid' ? 'invalid' : 'valid';
+  const shown = status === 'pending' ? challenges : challenges.filter((each) => each.status === deciding);
   return {
     identifier: { type: row.identifier_type, value: row.identifier },
     status,

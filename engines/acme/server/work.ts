@@ -42,6 +42,8 @@ const challenges = { table: 'acme_server_challenges', claimTime: validationClaim
 const orders = { table: 'acme_server_orders', claimTime: issuanceClaim } as const;
 type Kind = typeof challenges | typeof orders;
 
+const ordersAtOnce = 20;
+
 interface Due {
   readonly id: string;
   readonly namespace: string;
@@ -81,28 +83,49 @@ export function createWork(parts: WorkParts): Work {
         if (next !== null) sweepAt(next);
       } finally {
         taken -= 1;
+        if (isBehind) void sweep();
       }
     };
     track(work());
   };
   let isFirst = true;
+  /** Challenges wait for a place. */
+  let isBehind = false;
+  const hasPlace = (): boolean => !closed && taken < places;
+  const sweepChallenges = async (): Promise<void> => {
+    while (hasPlace()) {
+      const rows = await due(store, challenges, clock.now(), places - taken);
+      isBehind = rows.length > 0;
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        const claim = hasPlace() ? await claimRow(parts, challenges, row) : undefined;
+        if (claim === undefined) continue;
+        taken += 1;
+        validate(row.namespace, row.id, claim);
+      }
+    }
+  };
+  const resume = async (row: Due): Promise<void> => {
+    const claim = closed ? undefined : await claimRow(parts, orders, row);
+    if (claim === undefined) return;
+    await parts.perform('acme.resume_issuance', { order_id: row.id, claim }, backgroundOf(row.namespace));
+  };
+  const sweepOrders = async (): Promise<void> => {
+    for (;;) {
+      const rows = closed ? [] : await due(store, orders, clock.now(), ordersAtOnce);
+      const ends = await Promise.allSettled(rows.map((row) => resume(row)));
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+      if (rows.length < ordersAtOnce) return;
+    }
+  };
   const sweepOnce = async (): Promise<void> => {
     const now = clock.now();
     // A store in a file has one server: whoever held claims before is dead.
     if (isFirst && store.kind === 'sqlite')
       await store.commit([challenges, orders].map((kind) => endClaims(kind, now)));
     isFirst = false;
-    for (const row of places > taken ? await due(store, challenges, now, places - taken) : []) {
-      const claim = closed || taken >= places ? undefined : await claimRow(parts, challenges, row);
-      if (claim === undefined) continue;
-      taken += 1;
-      validate(row.namespace, row.id, claim);
-    }
-    for (const row of closed ? [] : await due(store, orders, now, 50)) {
-      const claim = closed ? undefined : await claimRow(parts, orders, row);
-      if (claim === undefined) continue;
-      await parts.perform('acme.resume_issuance', { order_id: row.id, claim }, backgroundOf(row.namespace));
-    }
+    await sweepChallenges();
+    await sweepOrders();
   };
   const sweep = (): Promise<void> =>
     (sweeping ??= sweepOnce()
@@ -110,6 +133,7 @@ export function createWork(parts: WorkParts): Work {
       .finally(() => (sweeping = undefined)));
   return {
     takePlace() {
+      isBehind ||= taken >= places;
       if (closed || taken >= places) return null;
       taken += 1;
       return newClaim();

@@ -81,7 +81,8 @@ async function register(
   };
 }
 
-async function assertAccountRate(
+/** Throws `rateLimited` when an address has made as many accounts in an hour as it may. */
+export async function assertAccountRate(
   deps: ServerDeps,
   { namespace, role }: Place,
   address: string,

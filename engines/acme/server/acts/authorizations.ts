@@ -163,7 +163,7 @@ export const acceptAuthorization = defineAct({
     const account = await requireAccount(deps.store, grant.namespace, input.account_id);
     const directory = await requireDirectory(deps, account.namespace, account.role);
     const names = [input.identifier];
-    await mayIssue(deps, account, account.role, input.source_address, grant.now);
+    await mayIssue(deps, directory, account, account.role, input.source_address, grant.now);
     await assertAuthorizationRates(deps, directory, account, names, grant.now);
     await assertIssuable(deps, account, account.role, names, undefined);
     assertProvable(directory, account, names);

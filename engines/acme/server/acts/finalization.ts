@@ -22,7 +22,8 @@ import {
   requireOrder,
 } from '#acme/server/records.ts';
 import type { OrderRow } from '#acme/server/tables.ts';
-import { accountId, claim, orderId, sourceAddress } from './fields.ts';
+import { accountId, claim, orderId, requireDirectory, sourceAddress } from './fields.ts';
+import { issuingRoleOf } from './orders.ts';
 
 /** Finalizing an order (RFC 8555 §7.4): first it is on record what will be issued, then it is issued. */
 
@@ -53,7 +54,10 @@ export const acceptFinalization = defineAct({
     const request = readCsr(deps, csr);
     assertSameNames(identifiersOf(order), request);
     await assertNoAccountKey(deps, grant.namespace, request);
-    const limits = await mayIssue(deps, account, order.issuing_role, input.source_address, now);
+    const directory = await requireDirectory(deps, account.namespace, account.role);
+    if (issuingRoleOf(directory, order.profile) !== order.issuing_role)
+      throw new AcmeError('invalidProfile', 'The profile of the order means another role by now: order again.');
+    const limits = await mayIssue(deps, directory, account, order.issuing_role, input.source_address, now);
     const asked: OrderRow = { ...order, csr, end_at: order.not_after };
     const planned = await planWithName(deps, asked, request);
     const capped = limitedEnd(planned.notAfter, limits, now);

@@ -47,7 +47,7 @@ async function order(grant: Grant, input: NewOrder, deps: ServerDeps, others: nu
   const account = await requireAccount(deps.store, grant.namespace, input.account_id);
   const directory = await requireDirectory(deps, account.namespace, account.role);
   const issuingRole = issuingRoleOf(directory, input.profile);
-  const limits = await mayIssue(deps, account, issuingRole, input.source_address, now);
+  const limits = await mayIssue(deps, directory, account, issuingRole, input.source_address, now);
   const replaced = input.replaces === null ? [] : await planReplacement(deps, account, input, input.replaces, now);
   // RFC 9773 §5: renewals that the server asked for are not held up by its limits.
   if (input.replaces === null) await assertOrderRate(deps, directory, account, others, now);
@@ -80,7 +80,8 @@ async function order(grant: Grant, input: NewOrder, deps: ServerDeps, others: nu
   };
 }
 
-function issuingRoleOf({ role, settings }: Directory, profile: string | null): string {
+/** The role of the PKI that issues for a profile. Throws `invalidProfile`. */
+export function issuingRoleOf({ role, settings }: Directory, profile: string | null): string {
   if (profile === null) return role;
   const chosen = Object.hasOwn(settings.profiles, profile) ? settings.profiles[profile] : undefined;
   if (chosen !== undefined) return chosen.role;

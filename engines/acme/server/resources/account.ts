@@ -1,6 +1,7 @@
 import { parseJwk } from '#acme/jose/jwk.ts';
 import { payloadObject, readJws } from '#acme/jose/jws.ts';
 import { verifyJws } from '#acme/jose/verify.ts';
+import { assertAccountRate } from '#acme/server/acts/accounts.ts';
 import { type Binding, readBinding } from '#acme/server/external-binding.ts';
 import { AcmeError, malformed } from '#acme/server/problem.ts';
 import { type AccountPost, assertPostAsGet, objectIn, type Post } from '#acme/server/post.ts';
@@ -30,6 +31,8 @@ export async function newAccount(parts: ResourceParts, post: Post): Promise<Answ
   const contact = readContact(payload['contact']) ?? [];
   const terms = readTerms(post, payload);
   const binding = await readRequiredBinding(parts, post, payload);
+  // Here as well, before anything is written: whoever has no account yet is nobody whose refusals fill the audit.
+  await assertAccountRate(parts, post.directory, post.sourceAddress, 0, parts.clock.now());
   const input = {
     role: post.directory.role,
     jwk: JSON.stringify(post.key.jwk),

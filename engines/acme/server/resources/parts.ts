@@ -1,12 +1,14 @@
 import type { ServerDeps } from '#acme/server/deps.ts';
 import type { Nonces } from '#acme/server/nonces.ts';
 import type { Perform } from '#acme/server/perform.ts';
+import type { Bucket } from '#acme/server/rates.ts';
 import type { Post } from '#acme/server/post.ts';
 import type { Work } from '#acme/server/work.ts';
 
 /** What the resources of the protocol work with. */
 export interface ResourceParts extends ServerDeps {
   readonly nonces: Nonces;
+  readonly bucket: Bucket;
   readonly perform: Perform;
   readonly work: Work;
 }
