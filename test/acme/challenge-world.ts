@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -51,9 +52,14 @@ export function attempt(type: ChallengeType, value = 'a.test', ranges: readonly 
   };
 }
 
+const sentence = /^[A-Z].*\.$/s;
+
 /** `ok`, or the type of the problem with `final` where a retry makes no sense. */
 export function verdict(result: ChallengeResult): string {
-  return result.ok ? 'ok' : `${result.problem.type}${result.retry ? '' : ' final'}`;
+  if (result.ok) return 'ok';
+  const { type, detail } = result.problem;
+  assert.match(detail, sentence);
+  return `${type}${result.retry ? '' : ' final'}`;
 }
 
 export async function serveHttp(context: TestContext, listener: RequestListener, host = '127.0.0.1'): Promise<number> {

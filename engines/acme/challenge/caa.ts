@@ -22,7 +22,7 @@ export async function judgeCaa(
     return judgeProperties(attempt, at, properties);
   } catch (thrown) {
     if (thrown instanceof DnsError)
-      return failed('caa', `the CAA records of ${value} cannot be looked up: ${thrown.message}`);
+      return failed('caa', `The CAA records of ${value} cannot be looked up: ${thrown.message}.`);
     throw thrown;
   }
 }
@@ -42,12 +42,12 @@ async function relevantProperties(
 
 function judgeProperties(attempt: CaaAttempt, at: string, properties: readonly CaaProperty[]): ChallengeResult {
   const unknown = properties.find(({ isCritical, tag }) => isCritical && !knownTags.has(tag));
-  if (unknown !== undefined) return refused('caa', `a CAA record of ${at} is critical and of a kind not known here`);
+  if (unknown !== undefined) return refused('caa', `A CAA record of ${at} is critical and of a kind not known here.`);
   const wild = properties.filter(({ tag }) => tag === 'issuewild');
   const plain = properties.filter(({ tag }) => tag === 'issue');
   const ruling = attempt.wildcard && wild.length > 0 ? wild : plain;
   if (ruling.length === 0 || ruling.some(({ value }) => allows(value, attempt))) return passed;
-  return refused('caa', `the CAA records of ${at} do not allow this CA, this account or this method`);
+  return refused('caa', `The CAA records of ${at} do not allow this CA, this account or this method.`);
 }
 
 function allows(value: string, attempt: CaaAttempt): boolean {

@@ -20,13 +20,14 @@ export async function validateDns(
   perspective: Perspective,
   signal: AbortSignal,
 ): Promise<ChallengeResult> {
-  if (attempt.identifier.type !== 'dns') return refused('malformed', 'dns-01 is for DNS names only (RFC 8738 §7)');
+  if (attempt.identifier.type !== 'dns')
+    return refused('malformed', 'The challenge dns-01 is for DNS names only (RFC 8738 section 7).');
   const name = dnsChallengeName(attempt.identifier.value);
   try {
     const texts = await perspective.texts(name, signal);
     if (texts.includes(dnsChallengeValue(attempt.keyAuthorization))) return passed;
-    if (texts.length === 0) return failed('dns', `there is no TXT record at ${name}`);
-    return failed('incorrectResponse', `none of the ${texts.length} TXT records at ${name} is for this challenge`);
+    if (texts.length === 0) return failed('dns', `There is no TXT record at ${name}.`);
+    return failed('incorrectResponse', `None of the ${texts.length} TXT records at ${name} is for this challenge.`);
   } catch (thrown) {
     if (thrown instanceof DnsError) return dnsFailed(`${name} (TXT)`, thrown);
     throw thrown;

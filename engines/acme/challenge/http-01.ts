@@ -60,7 +60,7 @@ export async function validateHttp(
     if (typeof next !== 'string') return next;
     url = next;
   }
-  return refused('connection', `${host} redirects more than ${maxRedirects} times`);
+  return refused('connection', `The host ${host} redirects more than ${maxRedirects} times.`);
 }
 
 /** IPv6 in brackets (RFC 3986 §3.2.2). */
@@ -84,9 +84,13 @@ async function ask(fetch: GuardedFetch, url: string, signal: AbortSignal): Promi
 /** Trailing whitespace is ignored. What else was found is not repeated: it may come from an inner server. */
 function judge({ status, body }: OutboundResponse, keyAuthorization: string, url: string): ChallengeResult {
   const { host } = new URL(url);
-  if (status !== 200) return failed('incorrectResponse', `${host} answers with status ${status} instead of 200`);
+  if (status !== 200)
+    return failed('incorrectResponse', `The host ${host} answers with status ${status} instead of 200.`);
   if (body.toString('latin1').trimEnd() === keyAuthorization) return passed;
-  return failed('incorrectResponse', `${host} answers with ${body.length} bytes that are not the key authorization`);
+  return failed(
+    'incorrectResponse',
+    `The host ${host} answers with ${body.length} bytes that are not the key authorization.`,
+  );
 }
 
 /** A port that is not named is that of challenges; any other is refused, so that nobody has this server scan ports. */
@@ -95,13 +99,16 @@ function redirectTarget({ headers }: OutboundResponse, from: string, ports: Chal
   const url = typeof location === 'string' ? URL.parse(location, from) : null;
   const { host } = new URL(from);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
-    return failed('incorrectResponse', `${host} redirects to no URL of http or https`);
+    return failed('incorrectResponse', `The host ${host} redirects to no URL of http or https.`);
   if (url.username !== '' || url.password !== '')
-    return failed('incorrectResponse', `${host} redirects to a URL with a user name`);
+    return failed('incorrectResponse', `The host ${host} redirects to a URL with a user name.`);
   if (url.port === '') url.port = String(url.protocol === 'http:' ? ports.http : ports.tls);
   const port = Number(url.port === '' ? (url.protocol === 'http:' ? 80 : 443) : url.port);
   if (port !== ports.http && port !== ports.tls)
-    return refused('connection', `${host} redirects to port ${port}; only ${ports.http} and ${ports.tls} are followed`);
+    return refused(
+      'connection',
+      `The host ${host} redirects to port ${port}; only ${ports.http} and ${ports.tls} are followed.`,
+    );
   url.hash = '';
   return url.href;
 }
@@ -114,12 +121,12 @@ function outboundFailed(error: OutboundError, url: string, dnsError: DnsError | 
     case 'refused_address':
       return addressRefused(host);
     case 'too_large':
-      return failed('incorrectResponse', `${host} answers with more than ${maxBytes} bytes`);
+      return failed('incorrectResponse', `The host ${host} answers with more than ${maxBytes} bytes.`);
     case 'bad_url':
-      return failed('incorrectResponse', `the URL that ${host} redirects to cannot be used`);
+      return failed('incorrectResponse', `The URL at ${host} that is redirected to cannot be used.`);
     case 'connection_failed':
     case 'timeout':
     case 'redirected':
-      return failed('connection', error.message);
+      return failed('connection', `The request failed: ${error.message}.`);
   }
 }

@@ -24,7 +24,7 @@ export async function reachableAddresses(
 ): Promise<readonly string[] | ChallengeResult> {
   try {
     const found = type === 'ip' ? [value] : await perspective.addresses(value, signal);
-    if (found.length === 0) return failed('dns', `${value} has neither an A nor an AAAA record`);
+    if (found.length === 0) return failed('dns', `The name ${value} has neither an A nor an AAAA record.`);
     const isAllowed = allowedRanges(ranges);
     const allowed = found.filter((address) => isPublicAddress(address) || isAllowed(address));
     return allowed.length === 0 ? addressRefused(value) : inTurns(allowed).slice(0, maxAddresses);
@@ -37,6 +37,6 @@ export async function reachableAddresses(
 export function addressRefused(host: string): ChallengeResult {
   return refused(
     'connection',
-    `${host} is at no address that this server may connect to: it is not public, and not in a range that is allowed here`,
+    `The host ${host} is at no address that this server may connect to: none is public, or in a range that is allowed here.`,
   );
 }

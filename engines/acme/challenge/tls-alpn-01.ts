@@ -38,7 +38,7 @@ export async function validateTlsAlpn(
     const socket = await connected({ host: address, port, signal: share });
     if (socket !== undefined) return handshake(socket, attempt, signal);
   }
-  return failed('connection', `no connection to port ${port} of ${identifier.value}`);
+  return failed('connection', `There is no connection to port ${port} of ${identifier.value}.`);
 }
 
 /** Undefined where there is no connection. */
@@ -73,11 +73,11 @@ async function handshake(
     const fault = await secured(tls, signal);
     if (fault !== undefined) return failed(fault, handshakeDetail(fault, identifier.value));
     if (tls.alpnProtocol !== acmeTlsProtocol)
-      return failed('tls', `${identifier.value} does not speak the protocol ${acmeTlsProtocol}`);
+      return failed('tls', `The responder at ${identifier.value} does not speak the protocol ${acmeTlsProtocol}.`);
     const certificate = tls.getPeerX509Certificate()?.raw;
-    if (certificate === undefined) return failed('tls', `${identifier.value} shows no certificate`);
+    if (certificate === undefined) return failed('tls', `The responder at ${identifier.value} shows no certificate.`);
     const flaw = alpnCertificateFault(certificate, identifier, alpnDigest(keyAuthorization));
-    return flaw === undefined ? passed : failed('incorrectResponse', `the certificate of ${identifier.value} ${flaw}`);
+    return flaw === undefined ? passed : failed('incorrectResponse', `The certificate of ${identifier.value} ${flaw}.`);
   } finally {
     tls.destroy();
     socket.destroy();
@@ -86,8 +86,8 @@ async function handshake(
 
 function handshakeDetail(fault: 'connection' | 'tls', name: string): string {
   return fault === 'tls'
-    ? `the TLS handshake with ${name} failed; a responder for tls-alpn-01 speaks ${acmeTlsProtocol} and TLS 1.2 or later`
-    : `${name} did not finish the TLS handshake in time`;
+    ? `The TLS handshake with ${name} failed; a responder for tls-alpn-01 speaks ${acmeTlsProtocol} and TLS 1.2 or later.`
+    : `The responder at ${name} did not finish the TLS handshake in time.`;
 }
 
 function secured(tls: TLSSocket, signal: AbortSignal): Promise<'connection' | 'tls' | undefined> {

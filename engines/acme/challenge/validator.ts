@@ -26,7 +26,7 @@ export function createChallengeValidator(options: ChallengeValidatorOptions): Ch
     underWay.add(work);
     try {
       const results = await work;
-      return closing.signal.aborted ? failed('serverInternal', 'the server is stopping') : together(results);
+      return closing.signal.aborted ? failed('serverInternal', 'The server is stopping.') : together(results);
     } finally {
       underWay.delete(work);
     }
@@ -65,7 +65,7 @@ async function safely(work: Promise<ChallengeResult>): Promise<ChallengeResult> 
   try {
     return await work;
   } catch {
-    return failed('serverInternal', 'the validation failed for a reason of this server');
+    return failed('serverInternal', 'The validation failed for a reason of this server.');
   }
 }
 
@@ -73,8 +73,8 @@ async function safely(work: Promise<ChallengeResult>): Promise<ChallengeResult> 
 function together(results: readonly ChallengeResult[]): ChallengeResult {
   const failures = results.filter((result) => !result.ok);
   const worst = failures.find(({ retry }) => !retry) ?? failures[0];
-  if (worst === undefined) return results.length > 0 ? passed : failed('dns', 'no resolver is configured');
+  if (worst === undefined) return results.length > 0 ? passed : failed('dns', 'No resolver is configured.');
   if (results.length === 1) return worst;
-  const detail = `${worst.problem.detail} (seen by ${failures.length} of ${results.length} resolvers)`;
+  const detail = `${worst.problem.detail} Seen by ${failures.length} of ${results.length} resolvers.`;
   return { ...worst, problem: { ...worst.problem, detail } };
 }
