@@ -4,6 +4,7 @@ import { benchmark as issue } from './issue.ts';
 import { benchmark as lease } from './lease.ts';
 import { benchmark as leaseBurst } from './lease-burst.ts';
 import { benchmark as leaseStart } from './lease-start.ts';
+import { benchmark as mcp } from './mcp.ts';
 import { benchmark as ocsp } from './ocsp.ts';
 import { benchmark as start } from './start.ts';
 import { benchmark as steps } from './steps.ts';
@@ -24,6 +25,7 @@ const benchmarks: readonly Benchmark[] = [
   lease,
   leaseBurst,
   leaseStart,
+  mcp,
 ];
 
 const usage = `usage: npm run bench -- [name…] [--seconds 3] [--warm-up 2] [--connections 1,8,64] [--only sqlite,cfssl] [--large]
