@@ -7,7 +7,7 @@ import { assembleCertificate, decodeCertificate, version3 } from '#engines/pki/x
 import { encodeRawExtension } from '#engines/pki/x509/extension.ts';
 import type { KeyUsage } from '#engines/pki/x509/key-extensions.ts';
 import { oids } from '#engines/pki/x509/oid.ts';
-import { type Certified, codes, intermediate, leafOf, root, validate } from './fixture.ts';
+import { type Certified, certify, codes, intermediate, leafOf, root, subject, validate } from './fixture.ts';
 
 /** Rules of RFC 5280 on single certificates, each with a certificate that breaks it alone. */
 
@@ -98,4 +98,16 @@ test('a SPIFFE ID is that of a leaf with no other URI', async () => {
   assert.deepEqual(await found(signing), ['key_usage@0']);
   const plain = [uri('https://a.example/'), uri('https://b.example/')];
   assert.deepEqual(await found(await leafOf(anchor, { names: plain }), uri('https://b.example/')), []);
+});
+
+test('keys that public authorities must not certify are refused by the profile of the web alone', async () => {
+  const anchor = await root('Root');
+  for (const keyType of ['ed25519', 'ml-dsa-44', 'ec-p384'] as const) {
+    const authority = certify(await subject('CA', keyType), anchor);
+    const leaf = await leafOf(authority, { names: [{ kind: 'dns', value: 'a.example.com' }] });
+    const given = { leaf, between: [authority], anchors: [anchor] };
+    assert.deepEqual(codes(await validate(given)), [], keyType);
+    const found = (await validate(given, { profile: 'web_pki' })).reasons.map(({ section }) => section);
+    assert.equal(found.includes('Baseline Requirements §7.1.3.1'), keyType !== 'ec-p384', keyType);
+  }
 });

@@ -1,6 +1,6 @@
 import { formatSerial } from '#pki/x509/serial.ts';
 import type { ExtensionKind } from '#pki/x509/extension.ts';
-import { oids } from '#pki/x509/oid.ts';
+import { oidName, oids } from '#pki/x509/oid.ts';
 import { isAuthority } from './certificate-rules.ts';
 import { type Finding, finding } from './finding.ts';
 import type { ParsedCertificate } from './parsed-certificate.ts';
@@ -31,8 +31,10 @@ export function conformanceFindings(parsed: ParsedCertificate, role: Role): Find
 
 const maxSerialOctets = 20;
 
-function fieldBreaches({ certificate }: ParsedCertificate): Breach[] {
+function fieldBreaches({ certificate, key }: ParsedCertificate): Breach[] {
   const breaches: Breach[] = [];
+  if (key !== undefined && key.algorithm !== 'rsa' && key.algorithm !== 'ec')
+    breaches.push([`a key of ${oidName(key.algorithmOid)}`, 'RSA or ECDSA', 'Baseline Requirements §7.1.3.1']);
   const { version, serialOctets, serialNumber, issuer } = certificate;
   if (version !== 3) breaches.push([`version ${version}`, 'version 3', 'RFC 5280 §4.1.2.1']);
   if (serialNumber.startsWith('-') || serialOctets.every((octet) => octet === 0))
