@@ -291,6 +291,7 @@ test('rows 30 and 40, RFC 8555 §6.5 and §7.1: every answer to a POST has a non
     assert.deepEqual(links('index'), [`${publicUrl}/acme/web/directory`]);
     assert.equal(headers['cache-control'], 'no-store');
   }
+  assert.deepEqual((await client.send('GET', `${publicUrl}/acme/web/directory`)).links('index'), []);
 });
 
 test('rows 31 and 35, RFC 8555 §6.5: a missing nonce is badNonce, one that is not base64url malformed', async () => {

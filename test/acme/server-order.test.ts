@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { encodeRawExtension } from '#pki/x509/extension.ts';
 import { oids } from '#pki/x509/oid.ts';
@@ -193,6 +194,7 @@ test('row 70, RFC 8555 §7.4: a CSR with other names, extensions, weak keys or a
     'a wildcard': csr({ dns: ['*.example.com'] }),
     'another extension': csr({ dns: names, extensions: [mustStaple] }),
     'wrong signature': broken.toString('base64url'),
+    'a weak key': weakRequest(names),
     'no DER': 'AAAA',
     empty: '',
   };
@@ -205,6 +207,27 @@ test('row 70, RFC 8555 §7.4: a CSR with other names, extensions, weak keys or a
     assertProblem(await client.post(made.body.finalize, payload), 400, 'malformed');
   assert.equal((await finalize(made, csr({ dns: names, commonName: 'u.example.com' }))).body.status, 'valid');
 });
+
+/** With an RSA key of 1024 bits, as no code of ours would make it. */
+function weakRequest(names: readonly string[]): string {
+  const san = `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`;
+  const words = [
+    'req',
+    '-new',
+    '-newkey',
+    'rsa:1024',
+    '-nodes',
+    '-keyout',
+    '/dev/null',
+    '-subj',
+    '/',
+    '-outform',
+    'DER',
+  ];
+  return execFileSync('openssl', [...words, '-addext', san], { stdio: ['ignore', 'pipe', 'ignore'] }).toString(
+    'base64url',
+  );
+}
 
 test('row 70, RFC 8555 §7.4: a name in the common name alone counts', async () => {
   const made = await order(dnsNames('cn.example.com'));
@@ -351,6 +374,14 @@ test('row 101, draft-ietf-acme-profiles: an order shows its profile, whose role 
   });
   assert.equal(gone.status, 400);
   await world.server.ok('DELETE', 'acme/directories/web');
+});
+
+test('rows 102 and 103: dns-account-01 and dns-persist-01 are not offered, and cannot be switched on', async () => {
+  const made = await order(dnsNames('offered.example.com'), prover);
+  const authz = await prover.post(made.body.authorizations[0], '');
+  assert.deepEqual(typesOf(authz), ['http-01', 'dns-01', 'tls-alpn-01']);
+  for (const type of ['dns-account-01', 'dns-persist-01'])
+    assert.equal((await world.server.call('PUT', 'acme/directories/web', { challenge_types: [type] })).status, 400);
 });
 
 test('a role that wants a CSR and a common name is served', async () => {

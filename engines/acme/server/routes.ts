@@ -153,7 +153,7 @@ const forAll = {
 function replyTo(
   parts: ResourceParts,
   directory: Directory,
-  { status, body, headers = {}, links = [] }: Answer,
+  { status, body, headers = {}, links = [], isDirectory }: Answer,
 ): PublicReply {
   const isObject = typeof body === 'object';
   return {
@@ -161,7 +161,7 @@ function replyTo(
     headers: {
       ...forAll,
       'replay-nonce': parts.nonces.make(),
-      link: [link(directory.url('directory'), 'index'), ...links],
+      ...(isDirectory === true ? {} : { link: [link(directory.url('directory'), 'index'), ...links] }),
       ...(isObject ? { 'content-type': 'application/json' } : {}),
       ...headers,
     },
@@ -258,5 +258,5 @@ function showDirectory({ baseUrl }: Pick<ResourceParts, 'baseUrl'>, directory: D
     renewalInfo: url('renewal-info'),
     meta,
   };
-  return { status: 200, body };
+  return { status: 200, body, isDirectory: true };
 }

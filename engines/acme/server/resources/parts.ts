@@ -20,6 +20,8 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /** `<url>;rel="up"`, beside the one to the directory. */
   readonly links?: readonly string[];
+  /** RFC 8555 §7.1: the directory alone does not point to itself. */
+  readonly isDirectory?: true;
 }
 
 export function link(url: string, relation: string): string {
