@@ -73,7 +73,7 @@ export const jobs: readonly Job[] = [
 2. \`pki.plan_certificate\` {role, dns_names, ttl} shows what would be issued, or every reason why not and the nearest request that would pass.
 3. Have the key made where the service runs, so that it never leaves that machine:
    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.csr -subj / -addext subjectAltName=DNS:NAME
-4. \`pki.issue_certificate\` {role, csr, dns_names, ttl, purpose} with the CSR. Without a CSR the server makes the key: it is not in the result, and \`delivery\` says how the service gets it.
+4. \`pki.issue_certificate\` {role, csr, dns_names, ttl, purpose} with the CSR. Without a CSR the key is made by chancery mcp on your machine, or else by the server: it is not in the result, and \`delivery\` says where it is.
 5. Write certificate and chain, in this order, to the file that the service serves (tls.pem), and reload the service.
 6. Check it from where clients are: openssl s_client -connect HOST:PORT -servername NAME -verify_return_error with the root as -CAfile; or \`pki.validate_certificate\` {certificate, intermediates, trust_anchors, dns_name}.
 7. Tell the user serial_number and not_after, and that it is to be renewed after two thirds of its life by the same steps with a new key. When it has been replaced early: \`pki.revoke_certificate\` {serial_number, reason} with reason "superseded".`,

@@ -35,7 +35,7 @@ A root signs authorities; an issuing authority signs certificates; a role says f
 - A CSR is taken for its key only; names come from the request (and must be allowed), never from the CSR alone.
 - ttl is a number of seconds or a text such as 12h or 30d. Longer than max_ttl, or than the authority lives, is told in adjustments or refused.
 - \`pki.list_certificates\` {name, status} finds certificates by a name they hold; \`pki.get_certificate\` {serial_number} shows one.
-- Keys: bring a CSR. A key that is made on the server is delivered outside of the result.`,
+- Keys: bring a CSR. A key that is made for you is delivered outside of the result.`,
   },
   {
     topic: 'revocation',
@@ -96,6 +96,7 @@ An error has a code, a message, mostly a hint and the next step.
 
 - invalid_request: details name the field. describe_operation shows what it takes.
 - denied: a policy, the token, or the operator of this MCP server says no. \`policy.test_policy\` {operation, resource} explains. Do not try other spellings.
+- refused: a role or an authority does not allow it. The message says what is allowed, nearest_request is a request that would pass.
 - not_found: missing, or of another namespace; both answer alike.
 - wrong_state, conflict, already_exists: read what there is, then decide.
 - approval_required: see chancery://docs/approvals.
