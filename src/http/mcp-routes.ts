@@ -94,6 +94,8 @@ const allowedHeaders =
 
 function preflight(deps: McpRouteDeps) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    deps.gates.open(sourceAddressOf(request));
+    deps.checkOrigin(request.headers.host, undefined);
     const headers = crossOrigin(deps, request);
     if (headers['access-control-allow-origin'] === undefined) {
       answerError(

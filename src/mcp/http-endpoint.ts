@@ -117,7 +117,6 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     async handle(request) {
       const choice = chooseSurface(settings, surfaces.areas, request);
       const asker = await identify(options, request);
-      refuseFlood(options, asker.principal);
       refuseBatches(request.body);
       await stepUp(options, asker, request.body, offered);
       listeners.watch(request);
@@ -173,6 +172,7 @@ async function identify(options: EndpointOptions, request: EndpointRequest): Pro
     await record(options, 'auth.whoami', {}, { credentials, sourceAddress, requestId }, thrown);
     throw toAppError(thrown);
   }
+  refuseFlood(options, principal);
   const asker = { principal, credentials, sourceAddress, requestId };
   const { namespace } = options.settings;
   if (namespace === null || principal.namespace === namespace) return asker;

@@ -41,22 +41,28 @@ export interface Surface {
 /** Makes surfaces and remembers their parts, so that a request makes no schema. */
 export function createSurfaces(all: readonly OfferedOperation[], reveal: boolean) {
   const tools = new Map(all.map((operation) => [operation.id, toTool(operation, reveal)]));
+  const whole = new Map<string, Surface>();
+  const make = (choice: SurfaceChoice, operations: readonly OfferedOperation[]): Surface => {
+    const listed = chosen(choice, operations);
+    const meta = [searchTool, describeTool, runReadTool, ...(choice.readOnly ? [] : [runTool])];
+    const [first, ...rest] = listed.map((operation) => tools.get(operation.id) as Tool);
+    return {
+      tools: [...(first ? [first] : []), ...meta, ...rest],
+      entries: new Map<string, OfferedOperation | undefined>([
+        ...meta.map(({ name }) => [name, undefined] as const),
+        ...listed.map((operation) => [toolNameOf(operation), operation] as const),
+      ]),
+    };
+  };
   return {
     areas: [...new Set(all.map(areaOf))],
     /** `operations`: those that the caller could ever be allowed. */
     of: (choice: SurfaceChoice, operations: readonly OfferedOperation[]): Surface => {
-      const listed = chosen(choice, operations);
-      const meta = choice.readOnly
-        ? [searchTool, describeTool, runReadTool]
-        : [searchTool, describeTool, runReadTool, runTool];
-      const [first, ...rest] = listed.map((operation) => tools.get(operation.id) as Tool);
-      return {
-        tools: [...(first ? [first] : []), ...meta, ...rest],
-        entries: new Map<string, OfferedOperation | undefined>([
-          ...meta.map(({ name }) => [name, undefined] as const),
-          ...listed.map((operation) => [toolNameOf(operation), operation] as const),
-        ]),
-      };
+      if (operations !== all) return make(choice, operations);
+      const key = `${choice.toolsets.join()} ${choice.readOnly}`;
+      const known = whole.get(key) ?? make(choice, operations);
+      whole.set(key, known);
+      return known;
     },
   };
 }
