@@ -15,6 +15,7 @@ import { AppError } from '#core/errors.ts';
 import { bind, type BoundOperation } from '#core/operation.ts';
 import { createSystemCaller, type SystemCaller } from '#core/system-call.ts';
 import { createAcmeClient } from '#engines/acme/client/engine.ts';
+import { createOutsideCertificates } from '#engines/acme/client/inventory.ts';
 import { createDatabase } from '#engines/database/engine.ts';
 import { createPki } from '#engines/pki/engine.ts';
 import { limitPrincipals } from '#http/gates.ts';
@@ -106,7 +107,15 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   });
 
   const outbound = createGuardedFetch({ allowPrivate: config.outbound.allow, timeoutMs: 4000, maxBytes: 8_388_608 });
-  const pki = createPki({ store, sealer: keyring, clock, baseUrl: config.pkiUrl, dispatch, outbound });
+  const pki = createPki({
+    store,
+    sealer: keyring,
+    clock,
+    baseUrl: config.pkiUrl,
+    dispatch,
+    outbound,
+    outside: createOutsideCertificates(store),
+  });
   const lease = createLeaseService({ store, clock, dispatch, log });
   const recheck = createRecheck({ store, policies, jobs: jobScopes });
   const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });

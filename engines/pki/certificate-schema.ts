@@ -146,8 +146,8 @@ export const revocationReason = z
 
 export const certificateOutput = z.strictObject({
   serial_number: serialNumber,
-  kind: z.enum(['leaf', 'authority', 'ocsp_signer']),
-  authority: z.string(),
+  kind: z.enum(['leaf', 'authority', 'ocsp_signer', 'outside']).describe('outside: from another authority, by ACME'),
+  authority: z.string().describe('Of an outside one: the ACME account'),
   role: z.string().nullable(),
   principal: z.string().describe('Who asked for it'),
   purpose: z.string().nullable(),
@@ -203,14 +203,16 @@ export const certificateFilters = {
 export const listCertificatesInput = z.strictObject({
   ...certificateFilters,
   status: z.enum(['valid', 'held', 'revoked', 'expired']).optional().describe('valid: neither revoked nor expired'),
-  kind: z.enum(['leaf', 'authority', 'ocsp_signer']).optional(),
+  kind: z.enum(['leaf', 'authority', 'ocsp_signer', 'outside']).optional(),
   expires_within: duration.optional().describe('Valid now and ending within this time'),
   ...pageInput,
 });
 export type ListCertificatesInput = z.output<typeof listCertificatesInput>;
 
 /** Lists leave the PEM out: it is one `get` away, and a page of 1,000 stays small. */
-export const certificateSummary = certificateOutput.omit({ certificate: true });
+export const certificateSummary = certificateOutput.omit({ certificate: true }).extend({
+  outside_id: z.string().optional().describe('Of an outside one: its id, for acme.get_certificate'),
+});
 export const listCertificatesOutput = z.strictObject({
   certificates: z.array(certificateSummary),
   next_cursor: nextCursor,

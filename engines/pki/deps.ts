@@ -1,4 +1,5 @@
 import type { Clock } from '#core/clock.ts';
+import type { OutsideCertificates } from '#core/outside-certificates.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -18,4 +19,6 @@ export interface PkiDeps {
   readonly signer: Signer;
   /** For addresses that certificates name. */
   readonly outbound: GuardedFetch;
+  /** What other authorities issued for us, shown in lists beside our own. */
+  readonly outside?: OutsideCertificates | undefined;
 }

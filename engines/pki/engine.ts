@@ -2,6 +2,7 @@ import type { Dispatch } from '#core/dispatch.ts';
 import type { Clock } from '#core/clock.ts';
 import type { Engine } from '#core/engine.ts';
 import { bind } from '#core/operation.ts';
+import type { OutsideCertificates } from '#core/outside-certificates.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -21,10 +22,12 @@ export interface PkiOptions {
   readonly dispatch: Dispatch;
   /** For the OCSP responders and CRLs of authorities that are not ours. */
   readonly outbound: GuardedFetch;
+  /** What other authorities issued for us. */
+  readonly outside?: OutsideCertificates | undefined;
 }
 
 /** Certificates from authorities of our own. */
-export function createPki({ store, sealer, clock, baseUrl, dispatch, outbound }: PkiOptions): Engine {
+export function createPki({ store, sealer, clock, baseUrl, dispatch, outbound, outside }: PkiOptions): Engine {
   const directory = createDirectory({ store, sealer, baseUrl });
   const signer = createSigner();
   const deps: PkiDeps = {
@@ -36,6 +39,7 @@ export function createPki({ store, sealer, clock, baseUrl, dispatch, outbound }:
     crlShards: createCrlShards({ store, clock, baseUrl }),
     signer,
     outbound,
+    outside,
   };
   const operations = bind(pkiOperations, deps);
   const publication = createPublication({ store, sealer, clock, directory, dispatch, operations });

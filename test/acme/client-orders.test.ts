@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { foundPki } from '#test/chancery.ts';
 import { type ClientWorld, http, startWorld, until } from './client-world.ts';
 
 /** Orders at Pebble, which refuses nonces and reuses authorizations at random. */
@@ -189,6 +190,52 @@ describe('orders at an outside authority', () => {
     assert.equal((await server.ok('POST', `${path}/revoke`, {})).status, 'revoked');
   });
 
+  test('certificates from outside stand in the inventory and in the report of what expires, beside our own', async () => {
+    const { server } = world;
+    await foundPki(server);
+    const own = await server.ok('POST', 'pki/certificates', { role: 'web', dns_names: ['own.example.com'] });
+    const ordered = { ...http('beside.example.com'), purpose: 'the inventory' };
+    const order = await server.ok('POST', 'acme/orders', ordered);
+    const found = await server.ok('GET', 'pki/certificates?name=beside.example.com');
+    assert.equal(found.certificates.length, 1);
+    const [shown] = found.certificates;
+    assert.equal(shown.kind, 'outside');
+    assert.equal(shown.outside_id, order.certificate_id);
+    assert.equal(shown.authority, 'pebble');
+    assert.equal(shown.purpose, 'the inventory');
+    assert.deepEqual(shown.names, ['dns:beside.example.com']);
+    const pageThrough = async (path: string) => {
+      const seen: { serial_number: string; not_after: string; kind: string }[] = [];
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const page: { certificates: typeof seen; next_cursor: string | null } = await server.ok(
+          'GET',
+          `${path}limit=3${cursor === '' ? '' : `&cursor=${cursor}`}`,
+        );
+        seen.push(...page.certificates);
+        cursor = page.next_cursor;
+      }
+      return seen;
+    };
+    const outside = (await server.ok('GET', 'acme/certificates?limit=1000')).certificates as object[];
+    for (const path of ['pki/certificates?', 'pki/certificates/expiring?within=100d&']) {
+      const seen = await pageThrough(path);
+      const serials = seen.map((each) => each.serial_number);
+      assert.equal(new Set(serials).size, serials.length, path);
+      assert.ok(serials.includes(own.serial_number) && serials.includes(shown.serial_number), path);
+      if (!path.includes('expiring'))
+        assert.equal(seen.filter(({ kind }) => kind === 'outside').length, outside.length);
+      else
+        assert.deepEqual(
+          seen,
+          seen.toSorted((a, b) => (a.not_after < b.not_after ? -1 : a.not_after > b.not_after ? 1 : 0)),
+        );
+    }
+    assert.deepEqual((await server.ok('GET', 'pki/certificates?role=web')).certificates.length, 1);
+    const only = await server.ok('GET', 'pki/certificates?kind=outside&limit=1000');
+    assert.equal(only.certificates.length, outside.length);
+    assert.equal((await server.call('POST', `pki/certificates/${shown.serial_number}/revoke`, {})).status, 404);
+  });
+
   test('other namespaces see nothing of it', async () => {
     const { server } = world;
     const [order] = (await server.ok('GET', 'acme/orders?limit=1')).orders;
@@ -197,5 +244,7 @@ describe('orders at an outside authority', () => {
     assert.equal((await stranger.call('GET', `acme/orders/${order.id}`)).status, 404);
     assert.equal((await stranger.call('GET', `acme/certificates/${order.certificate_id}`)).status, 404);
     assert.deepEqual((await stranger.ok('GET', 'acme/accounts')).accounts, []);
+    assert.deepEqual((await stranger.ok('GET', 'pki/certificates')).certificates, []);
+    assert.deepEqual((await stranger.ok('GET', 'pki/certificates/expiring?within=1y')).certificates, []);
   });
 });

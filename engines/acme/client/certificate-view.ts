@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
@@ -98,7 +98,7 @@ function viewRenewal(row: CertificateRow): z.output<typeof renewal> {
 }
 
 /** RFC 4514 §2.1 writes the attributes backwards. */
-function oneLine(name: string | undefined): string {
+export function oneLine(name: string | undefined): string {
   return (name ?? '').split('\n').toReversed().join(',');
 }
 
@@ -109,12 +109,11 @@ export function blocksOf(chain: string): string[] {
 export function viewCertificate(row: CertificateRow, now: number): z.output<typeof certificateOutput> {
   const [certificate = '', ...chain] = blocksOf(row.chain);
   const definition = parseDefinition(row);
-  const spki = new X509Certificate(row.chain).publicKey.export({ type: 'spki', format: 'der' });
   return {
     ...summarize(row, now),
     certificate,
     chain,
-    key_sha256: createHash('sha256').update(spki).digest('hex'),
+    key_sha256: row.key_sha256,
     challenge: definition.challenge,
     dns_provider: definition.dns_provider ?? null,
     profile: definition.profile ?? null,

@@ -32,7 +32,8 @@ export const acmeClientMigrations: readonly Migration[] = [
       'CREATE INDEX acme_client_challenges_order ON acme_client_challenges (order_id)',
       `CREATE TABLE acme_certificates (
         id TEXT PRIMARY KEY, namespace TEXT NOT NULL, account_id TEXT NOT NULL, account TEXT NOT NULL,
-        state TEXT NOT NULL, definition TEXT NOT NULL, csr BLOB NOT NULL, chain TEXT NOT NULL,
+        state TEXT NOT NULL, revoked_at BIGINT, revocation_reason TEXT, principal TEXT NOT NULL, purpose TEXT,
+        key_sha256 TEXT NOT NULL, definition TEXT NOT NULL, csr BLOB NOT NULL, chain TEXT NOT NULL,
         serial_number TEXT NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT NOT NULL,
         obtained_at BIGINT NOT NULL, private_key BLOB,
         key_collected_at BIGINT, hook_key BLOB, hook_serial TEXT, hook_attempts BIGINT NOT NULL, hook_at BIGINT,

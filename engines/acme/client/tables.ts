@@ -123,6 +123,13 @@ export interface CertificateRow {
   account_id: string;
   account: string;
   state: CertificateState;
+  revoked_at: number | null;
+  revocation_reason: string | null;
+  /** Who ordered it. */
+  principal: string;
+  purpose: string | null;
+  /** SHA-256 of the SubjectPublicKeyInfo, hex. */
+  key_sha256: string;
   /** JSON: the definition of its orders. */
   definition: string;
   /** PKCS#10 DER of the last order. */

@@ -71,13 +71,14 @@ export function createWorker(parts: WorkerParts): Worker {
     } while (again);
     await setTimer();
   };
+  /** What came due since the last look counts as well. With all slots taken, the first that is free looks again. */
   const setTimer = async (): Promise<void> => {
     const next = await store.first<{ at: number }>(
-      `SELECT next_action_at AS at FROM ${table} WHERE next_action_at > ? ORDER BY next_action_at LIMIT 1`,
-      [clock.now()],
+      `SELECT next_action_at AS at FROM ${table} WHERE next_action_at > 0 ORDER BY next_action_at LIMIT 1`,
+      [],
     );
     clearTimeout(timer);
-    if (next === undefined || closed) return;
+    if (next === undefined || closed || running.size >= parts.slots) return;
     timer = setTimeout(wake, Math.min(Math.max(next.at - clock.now(), shortestTimer), longestTimer));
     timer.unref();
   };

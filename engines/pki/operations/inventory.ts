@@ -16,7 +16,7 @@ import {
 import { namesOf, summarizeCertificate, viewCertificate } from '#pki/certificate-view.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import { formatStored } from '#pki/formats.ts';
-import { guessKind } from '#pki/identifier/identifier.ts';
+import { endingOutside, nameKey, parseExpiryCursor, searchOutside } from '#pki/outside-inventory.ts';
 import type { SigningIssuer } from '#pki/issuer.ts';
 import type { CertificateRow, PkiTables } from '#pki/tables.ts';
 
@@ -71,13 +71,12 @@ export const listCertificates = defineOperation({
   effect: 'read',
   resource: () => 'pki/certificates',
   async run(grant, input, deps: PkiDeps) {
-    const rows = await searchCertificates(deps, grant, input);
-    const page = cutPage(rows, input.limit, (row) => row.id);
+    const own = input.kind === 'outside' ? [] : await searchCertificates(deps, grant, input);
+    const shown = own.map((row) => ({ id: row.id, summary: summarizeCertificate(row, grant.now) }));
+    const outside = await searchOutside(deps, grant, input, input.limit + 1 - own.length);
+    const page = cutPage([...shown, ...outside], input.limit, ({ id }) => id);
     return {
-      output: {
-        certificates: page.items.map((row) => summarizeCertificate(row, grant.now)),
-        next_cursor: page.next_cursor,
-      },
+      output: { certificates: page.items.map(({ summary }) => summary), next_cursor: page.next_cursor },
     };
   },
 });
@@ -97,7 +96,7 @@ function searchCertificates(deps: PkiDeps, grant: Grant, input: ListCertificates
   if (input.authority !== undefined) query = query.where('authority', '=', input.authority);
   if (input.role !== undefined) query = query.where('role', '=', input.role);
   if (input.principal !== undefined) query = query.where('principal', '=', input.principal);
-  if (input.kind !== undefined) query = query.where('kind', '=', input.kind);
+  if (input.kind !== undefined && input.kind !== 'outside') query = query.where('kind', '=', input.kind);
   // Said once more in the words of the partial indexes, without which the planner does not see that they serve.
   if (input.kind !== undefined && input.kind !== 'leaf') query = query.where('kind', '<>', 'leaf');
   if (input.status === 'revoked' || input.status === 'held') query = query.where('status', '<>', 'valid');
@@ -115,11 +114,8 @@ function searchCertificates(deps: PkiDeps, grant: Grant, input: ListCertificates
     .execute();
 }
 
-const kindPrefix = /^(?:dns|ip|uri|email|cn):/;
-
-/** `a.example` is looked for as what it looks like; `dns:a.example` says so. */
 export function certificatesNamed(deps: PkiDeps, grant: Grant, name: string) {
-  const key = kindPrefix.test(name) ? name : `${guessKind(name)}:${name}`;
+  const key = nameKey(name);
   return deps.store
     .tables<PkiTables>()
     .selectFrom('pki_certificate_names')
@@ -169,20 +165,23 @@ export const listExpiring = defineOperation({
       .orderBy('id')
       .limit(input.limit + 1)
       .execute();
-    const page = cutPage(rows, input.limit, (row) => `${row.not_after}:${row.id}`);
+    const ends = rows.map((row) => ({ key: [row.not_after, row.id] as const, row }));
+    const outside = await endingOutside(deps, grant, input);
+    const sorted = [...ends, ...outside].toSorted((one, other) => byEnd(one.key, other.key));
+    const page = cutPage(sorted, input.limit, ({ key }) => key.join(':'));
     const certificates = await Promise.all(
-      page.items.map(async (row) => ({
-        ...summarizeCertificate(row, grant.now),
-        renewed_by: await renewalOf(deps, grant, row),
-      })),
+      page.items.map(async (item) =>
+        'row' in item
+          ? { ...summarizeCertificate(item.row, grant.now), renewed_by: await renewalOf(deps, grant, item.row) }
+          : { ...item.summary, renewed_by: null },
+      ),
     );
     return { output: { certificates, next_cursor: page.next_cursor } };
   },
 });
 
-function parseExpiryCursor(cursor: string): [end: number, id: string] {
-  const at = cursor.indexOf(':');
-  return [Number(cursor.slice(0, at)), cursor.slice(at + 1)];
+function byEnd([end, id]: readonly [number, string], [otherEnd, otherId]: readonly [number, string]): number {
+  return end - otherEnd || (id < otherId ? -1 : 1);
 }
 
 /** A newer valid certificate that holds the first name of this one and ends later. */

@@ -85,6 +85,15 @@ export const listCertificates = defineOperation({
   },
 });
 
+/** Who ordered it needs no rule to fetch and to end it. */
+async function ownerOf(namespace: string, input: { readonly id: string }, { store }: ClientDeps) {
+  const row = await store.first<{ principal: string }>(
+    'SELECT principal FROM acme_certificates WHERE id = ? AND namespace = ?',
+    [input.id, namespace],
+  );
+  return row?.principal;
+}
+
 export const getCertificate = defineOperation({
   id: 'acme.get_certificate',
   title: 'Get an outside certificate',
@@ -93,6 +102,7 @@ export const getCertificate = defineOperation({
   output: certificateOutput,
   http: { method: 'GET', path: '/acme/certificates/{id}' },
   effect: 'read',
+  owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     return { output: viewCertificate(await requireCertificate(deps.store, grant.namespace, input.id), grant.now) };
@@ -117,6 +127,7 @@ export const downloadCertificate = defineOperation({
   http: { method: 'POST', path: '/acme/certificates/{id}/download' },
   effect: 'mutating',
   sensitive: ['private_key'],
+  owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
@@ -170,6 +181,7 @@ export const updateCertificate = defineOperation({
   http: { method: 'PATCH', path: '/acme/certificates/{id}' },
   effect: 'mutating',
   idempotent: true,
+  owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
@@ -215,6 +227,7 @@ export const renewCertificate = defineOperation({
   http: { method: 'POST', path: '/acme/certificates/{id}/renew' },
   effect: 'additive',
   openWorld: true,
+  owner: ownerOf,
   resource: certificateResource,
   async intend(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
@@ -281,6 +294,7 @@ export const revokeCertificate = defineOperation({
   effect: 'destructive',
   idempotent: true,
   openWorld: true,
+  owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
@@ -289,6 +303,8 @@ export const revokeCertificate = defineOperation({
     await answering('the revocation', () => revokeAtAuthority(deps, account, row, reasons[input.reason]));
     const set = {
       state: 'revoked',
+      revoked_at: grant.now,
+      revocation_reason: input.reason,
       renew: 0,
       private_key: null,
       claim: null,
@@ -340,6 +356,7 @@ export const deleteCertificate = defineOperation({
   output: z.strictObject({ id: z.string(), deleted: z.literal(true) }),
   http: { method: 'DELETE', path: '/acme/certificates/{id}' },
   effect: 'destructive',
+  owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);

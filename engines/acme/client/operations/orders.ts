@@ -54,7 +54,8 @@ export const createOrder = defineOperation({
   effect: 'additive',
   openWorld: true,
   sensitive: ['hook_secret'],
-  resource: () => 'acme/orders',
+  // What an order may cost or bring is that of its account, so a policy names accounts.
+  resource: (input) => `acme/accounts/${input.account}`,
   facts: (input) => ({ purpose: input.purpose }),
   async intend(grant, input, deps: ClientDeps) {
     const account = await requireAccount(deps.store, grant.namespace, input.account);

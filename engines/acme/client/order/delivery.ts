@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { type Change, insert, remove, update } from '#core/change.ts';
 import { readElement, readElements, tags, writeElement } from '#acme/asn1/der.ts';
 import { ask } from '#acme/client/account.ts';
@@ -91,6 +91,10 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
     account_id: row.account_id,
     account: row.account,
     state: 'valid',
+    revoked_at: null,
+    revocation_reason: null,
+    principal: row.principal,
+    purpose: row.purpose,
     definition: row.definition,
     hook_key: await move('hook_key', row.hook_key),
     renew: definition.renew ? 1 : 0,
@@ -116,6 +120,9 @@ function contentOf(leaf: X509Certificate, chain: string, now: number) {
   const { serialNumber, notBefore, notAfter } = facts;
   return {
     chain,
+    key_sha256: createHash('sha256')
+      .update(leaf.publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex'),
     serial_number: serialNumber,
     not_before: notBefore,
     not_after: notAfter,
