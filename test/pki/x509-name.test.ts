@@ -148,6 +148,17 @@ test('folding covers what lower-casing alone would miss', () => {
   assert.notEqual(prepareText('a'), prepareText('á'));
 });
 
+test('runs of combining marks are put in order in parts, since the time for it grows with the square of their number', () => {
+  const [above, below] = ['\u0301', '\u0323'];
+  assert.equal(prepareText(`a${above}${below}`), prepareText(`A${below}${above}`));
+  for (const marks of [above.repeat(20_000) + below.repeat(20_000), `\uff9e${above}`.repeat(20_000)]) {
+    const prepared = prepareText(`a${marks}`);
+    assert.doesNotMatch(prepared, /[^\u034f\P{M}]{32}/u);
+    assert.equal(prepareText(`A${marks}`), prepared);
+    assert.notEqual(prepareText(`a${marks}${above}`), prepared);
+  }
+});
+
 test('values that are no text match only byte for byte', () => {
   const opaque = (hex: string) => commonName(write.octetString(Buffer.from(hex, 'hex')));
   assert.equal(sameName(opaque('4142'), opaque('4142')), true);

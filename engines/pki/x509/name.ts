@@ -197,8 +197,19 @@ const ignored = /[\p{Cc}\p{Cf}\p{Variation_Selector}\u1806\ufffc]|\u034f/gu;
 export function prepareText(text: string): string {
   if (isPrintable(text)) return text.trim().replaceAll(/ {2,}/g, ' ').toLowerCase();
   const mapped = text.replaceAll(/[\t\n\v\f\r\u0085\u2028\u2029]/g, ' ').replaceAll(ignored, '');
-  const folded = mapped.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC');
+  const folded = normalizeText(normalizeText(mapped).toUpperCase().toLowerCase());
   return folded.replaceAll(/\s+/gu, ' ').trim();
+}
+
+/** Thirty characters that join the one before them; two of them do so only once they are normalised. */
+const manyMarks = /[\p{M}\uff9e\uff9f]{30}/gu;
+
+/**
+ * NFKC of the Stream-Safe Text Format (UAX #15 §13): without an end to runs of combining marks their ordering takes time
+ * that grows with the square of their number, seconds for one name.
+ */
+function normalizeText(text: string): string {
+  return text.replaceAll(manyMarks, '$&\u034f').normalize('NFKC');
 }
 
 /** True when the names match by RFC 5280 §7.1. */
