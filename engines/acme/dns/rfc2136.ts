@@ -24,7 +24,7 @@ const noneClass = 254;
 /** Opcode 5, UPDATE (RFC 2136 §1.3). */
 const updateFlags = 0x28_00;
 
-/** Dynamic updates, over TCP (RFC 2136 §6.1 recommends it where the answer matters), signed with TSIG. */
+/** Dynamic updates, signed with TSIG, over TCP (RFC 2136 §2.1): a datagram that is lost would leave open whether it was done. */
 export function createRfc2136(settings: Settings, deps: DnsProviderDeps): DnsProvider {
   const change = async (name: string, ttl: number, recordClass: number, value: string) => {
     const signal = AbortSignal.timeout(timeoutMs);
