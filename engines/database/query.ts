@@ -19,7 +19,7 @@ export interface ReadQuery {
   readonly maxBytes: number;
   /** Milliseconds for the statement. */
   readonly timeout: number;
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when nobody waits for the answer any more, or may have it. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -133,7 +133,8 @@ export function watchSession(socket: WatchedSocket, query: ReadQuery, rows: RowC
     rows.cut('bytes');
     end();
   }, lookEvery);
-  const abort = (): void => end(new TargetError('timeout', 'The caller did not wait for the answer.'));
+  const abort = (): void =>
+    end(new TargetError('timeout', 'The statement was given up: its caller went away, or its lease was revoked.'));
   if (query.signal?.aborted === true) abort();
   query.signal?.addEventListener('abort', abort, { once: true });
   return {

@@ -27,6 +27,8 @@ export interface Leases {
    * that it is gone. When something else took it over meanwhile, the commit fails with `wrong_state`.
    */
   conclude(lease: LeaseRow, revocation: Revocation): readonly Change[];
+  /** Whether somebody has ended a minting that is under way, so that whoever mints may stop. */
+  isEnding(lease: LeaseRow): Promise<boolean>;
   /**
    * Ends all live leases of a scope in the background, with cause `drained`. The changes are the caller's to commit;
    * afterwards it calls `wake`.

@@ -35,6 +35,10 @@ export function createLeases(parts: ManagerParts): Leases {
     },
     abandon: (lease, after, cause = 'mint_failed') => abandon(parts, lease, after, cause),
     conclude: (lease, revocation) => conclusion(lease, revocation, clock.now()),
+    async isEnding({ id }) {
+      const row = await store.first<Pick<LeaseRow, 'cause'>>('SELECT cause FROM leases WHERE id = ?', [id]);
+      return row?.cause != null;
+    },
     drain: (namespace, scope) => endMatching(inScope(namespace, scope), 'drained', clock.now()),
     adopt: (grant, terms) => adopt(store, grant, terms),
     count: (namespace, scope) => countLive(store, namespace, scope),

@@ -262,12 +262,45 @@ test('a caller that goes away ends the statement', async () => {
     requestId: 'req_1',
     signal: abort.signal,
   });
-  const outcome = assert.rejects(call, /did not wait/);
+  const outcome = assert.rejects(call, /was given up/);
   const running = "SELECT 1 FROM pg_stat_activity WHERE usename LIKE 'chy\\_%' AND query LIKE '%pg_sleep(50)%'";
   await until('it runs', async () => (await world.root(running)).length === 1);
   abort.abort();
   await outcome;
   await assertNothingLeft();
+});
+
+test('revoking the lease of a statement that runs ends the statement', async () => {
+  const asked = ask('SELECT pg_sleep(50)', { timeout: '60s' });
+  const running = "SELECT usename FROM pg_stat_activity WHERE usename LIKE 'chy\\_%' AND query LIKE '%pg_sleep(50)%'";
+  await until('it runs', async () => (await world.root(running)).length === 1);
+  const { leases } = await server.ok('GET', 'leases?state=minting');
+  await server.ok('POST', `leases/${leases[0].id}/revoke`, {});
+  const { status, body } = await asked;
+  assert.deepEqual([status, body.code], [422, 'refused']);
+  assert.match(body.detail, /its lease was revoked/);
+  await until('the lease is revoked', async () => {
+    const { state, cause } = await server.ok('GET', `leases/${leases[0].id}`);
+    return state === 'revoked' && cause === 'revoked';
+  });
+  await assertNothingLeft();
+});
+
+test('a user that cannot be removed at once is told, and is removed later', async () => {
+  const asked = rows('SELECT pg_sleep(1)');
+  const running = "SELECT 1 FROM pg_stat_activity WHERE usename LIKE 'chy\\_%' AND query LIKE '%pg_sleep(1)%'";
+  await until('it runs', async () => (await world.root(running)).length === 1);
+  await world.root('ALTER ROLE chancery_admin NOCREATEROLE');
+  const answer = await asked;
+  assert.deepEqual([answer.rows.length, answer.user_removed], [1, false]);
+  const users = await leasedUsers(world);
+  await world.root('ALTER ROLE chancery_admin CREATEROLE');
+  assert.deepEqual(users, [answer.username]);
+  await until('it is gone', async () => (await leasedUsers(world)).length === 0);
+  await until(
+    'the lease is revoked',
+    async () => (await server.ok('GET', `leases/${answer.lease_id}`)).state === 'revoked',
+  );
 });
 
 test('many at once are answered, and leave nothing', async () => {

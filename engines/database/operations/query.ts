@@ -114,7 +114,9 @@ export const runQuery = defineOperation({
     const user = userOf(lease.subject, connection, role.role);
     const made = newUser(user, credentialOf(login), role.role, lease.expires_at);
     await explained(connection.row.name, () => mint(deps, connection, lease, (target) => target.createUser(made)));
-    const [answer] = await Promise.allSettled([ask(deps, minting, login, query)]);
+    const [answer] = await Promise.allSettled([
+      whileWanted(deps, minting, query, (wanted) => ask(deps, minting, login, wanted)),
+    ]);
     const [removal] = await Promise.allSettled([revokeLeased(deps, lease)]);
     const gone = removal.status === 'fulfilled';
     if (answer.status === 'rejected' || !gone) await deps.leases.abandon(lease, 0, 'revoked');
@@ -182,6 +184,31 @@ function termsFor(grant: Grant, { role }: StoredRole, { timeout }: ReadQuery): T
 
 function untilEnd({ limits, now }: Grant): number {
   return limits.notAfter === undefined ? Infinity : Math.floor((limits.notAfter - now) / 1000);
+}
+
+/** Milliseconds between two looks at whether somebody has revoked the lease. */
+const lookEvery = 500;
+
+/** Revoking the lease of a statement that runs ends the statement. */
+async function whileWanted(
+  { leases }: DatabaseDeps,
+  { lease }: MintPlan,
+  query: ReadQuery,
+  work: (query: ReadQuery) => Promise<QueryResult>,
+): Promise<QueryResult> {
+  const revoked = new AbortController();
+  const timer = setInterval(() => {
+    leases.isEnding(lease).then(
+      (ending) => ending && revoked.abort(),
+      () => undefined,
+    );
+  }, lookEvery);
+  const signals = query.signal === undefined ? [revoked.signal] : [query.signal, revoked.signal];
+  try {
+    return await work({ ...query, signal: AbortSignal.any(signals) });
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** A login that is refused here is not the administrator's, whose password would be looked up again. */
