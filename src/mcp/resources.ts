@@ -50,28 +50,31 @@ export const docsTemplate = {
   mimeType: 'text/markdown',
 } as const;
 
-/** `texts`: more of them, served in the same lists (skills). `templates`: how their addresses are made. */
-export function registerResources(
-  { server }: McpServer,
-  { caller }: PartContext,
-  texts: readonly FixedText[] = [],
-  templates: readonly ResourceTemplateType[] = [],
-): void {
-  const fixed = new Map([...topicTexts, ...texts].map((text) => [text.uri, text]));
-  const described = [...fixed.values()].map(describeText);
+const topicsByUri = new Map(topicTexts.map((text) => [text.uri, text]));
+
+/** Further texts that are served in the same lists (skills). Asked only when somebody lists or reads: most requests do neither. */
+export interface TextSource {
+  /** How their addresses are made. */
+  readonly template: ResourceTemplateType;
+  list(context: PartContext): readonly FixedText[];
+}
+
+export function registerResources({ server }: McpServer, context: PartContext, source: TextSource): void {
+  const { caller } = context;
   server.registerCapabilities({ resources: {} });
-  server.setRequestHandler('resources/list', ({ params }, { mcpReq }) =>
-    explained(() => listPage({ caller, signal: mcpReq.signal }, described, params?.cursor)),
-  );
+  server.setRequestHandler('resources/list', ({ params }, { mcpReq }) => {
+    const texts = [...topicTexts, ...source.list(context)].map(describeText);
+    return explained(() => listPage({ caller, signal: mcpReq.signal }, texts, params?.cursor));
+  });
   server.setRequestHandler('resources/templates/list', () => ({
     resourceTemplates: [
       ...shelves.filter((shelf) => shelfIsOpen(caller, shelf)).map(describeShelf),
       docsTemplate,
-      ...templates,
+      source.template,
     ],
   }));
   server.setRequestHandler('resources/read', async ({ params: { uri } }, { mcpReq }) => {
-    const text = fixed.get(uri);
+    const text = topicsByUri.get(uri) ?? source.list(context).find((candidate) => candidate.uri === uri);
     if (text !== undefined) return contents(uri, text.mimeType, text.text);
     const found = findShelf(caller, uri);
     if (found === undefined) throw new ResourceNotFoundError(uri);
