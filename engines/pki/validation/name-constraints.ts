@@ -37,7 +37,17 @@ export function constraintFindings(
   return findings;
 }
 
-type Subtrees = readonly GeneralSubtree['base'][];
+/** A subtree in the form in which names are compared with it. */
+interface Subtree {
+  readonly base: GeneralSubtree['base'];
+  /** Of host names, URIs and mailboxes: the host in lower case. */
+  readonly host: string;
+  /** Of one mailbox: its local part, without quotes. */
+  readonly local: string | undefined;
+  readonly isMailbox: boolean;
+}
+
+type Subtrees = readonly Subtree[];
 type SubtreesByKind = ReadonlyMap<string, Subtrees>;
 
 const groups = new WeakMap<NameConstraints, { permitted: SubtreesByKind; excluded: SubtreesByKind }>();
@@ -52,8 +62,14 @@ function groupOf(constraints: NameConstraints): { permitted: SubtreesByKind; exc
 }
 
 function groupByKind(subtrees: readonly GeneralSubtree[] = []): SubtreesByKind {
-  const bases = subtrees.map(({ base }) => base);
-  return Map.groupBy(bases, (base) => (base.kind === 'other' ? `other ${base.typeId}` : base.kind));
+  return Map.groupBy(subtrees.map(prepare), ({ base }) => (base.kind === 'other' ? `other ${base.typeId}` : base.kind));
+}
+
+function prepare({ base }: GeneralSubtree): Subtree {
+  const text = base.kind === 'dns' || base.kind === 'uri' || base.kind === 'email' ? base.value : '';
+  const at = base.kind === 'email' ? text.lastIndexOf('@') : -1;
+  const local = at === -1 ? undefined : unquoteLocalPart(text.slice(0, at));
+  return { base, host: text.slice(at + 1).toLowerCase(), local, isMailbox: at !== -1 };
 }
 
 function kindOf(name: ConstrainedName): string {
@@ -70,9 +86,9 @@ function judge(name: ConstrainedName, permitted: Subtrees, excluded: Subtrees): 
       section,
       'Have it reissued without this name, or without a constraint on its kind.',
     );
-  if (excluded.some((base) => isWithin(name, base, 'possible')))
+  if (excluded.some((subtree) => isWithin(name, subtree, 'possible')))
     return against('name_excluded', name, 'outside the excluded', excluded);
-  if (permitted.length > 0 && !permitted.some((base) => isWithin(name, base, 'certain')))
+  if (permitted.length > 0 && !permitted.some((subtree) => isWithin(name, subtree, 'certain')))
     return against('name_not_permitted', name, 'within the permitted', permitted);
   return undefined;
 }
@@ -85,7 +101,8 @@ function against(
   side: string,
   subtrees: Subtrees,
 ): Finding {
-  const list = subtrees.slice(0, shownSubtrees).map(describeSubtree).join(', ');
+  const shown = subtrees.slice(0, shownSubtrees);
+  const list = shown.map(({ base }) => describeSubtree(base)).join(', ');
   const rest = subtrees.length > shownSubtrees ? ` and ${subtrees.length - shownSubtrees} more` : '';
   const fix = 'Use an authority whose name constraints allow the name, or leave the name out.';
   return finding(code, `the name ${describe(name)}`, `a name ${side} ${list}${rest}`, section, fix);
@@ -124,16 +141,16 @@ function isComparable(name: ConstrainedName): boolean {
 /** `certain`: all that the name stands for lies within. `possible`: something of it may (wildcards). */
 type Extent = 'certain' | 'possible';
 
-function isWithin(name: ConstrainedName, base: GeneralSubtree['base'], extent: Extent): boolean {
+function isWithin(name: ConstrainedName, { base, host, local, isMailbox }: Subtree, extent: Extent): boolean {
   switch (name.kind) {
     case 'dns':
-      return base.kind === 'dns' && isWithinDns(name, base.value.toLowerCase(), extent);
+      return isWithinDns(name, host, extent);
     case 'ip':
       return base.kind === 'ip' && isWithinRange(name.bytes, base.bytes, base.prefix);
     case 'uri':
-      return base.kind === 'uri' && isWithinHost(name.host ?? '', base.value.toLowerCase());
+      return isWithinHost(name.host ?? '', host);
     case 'email':
-      return base.kind === 'email' && isWithinMailboxes(name, base.value);
+      return isMailbox ? name.local === local && name.host === host : isWithinHost(name.host, host);
     case 'directory':
       return base.kind === 'directory' && isWithinName(base.name, name.name);
     default:
@@ -160,18 +177,10 @@ function isWithinRange(address: Uint8Array, base: Uint8Array, prefix: number): b
   return true;
 }
 
-/** A host, or with a dot in front every host below it. */
+/** A host, or with a dot in front every host below it; of mailboxes those of such a host. */
 function isWithinHost(host: string, base: string): boolean {
   if (base === '') return true;
   return base.startsWith('.') ? host.endsWith(base) : host === base;
-}
-
-/** One mailbox, all of a host, or with a dot in front all of the hosts below it. */
-function isWithinMailboxes(name: { local: string | undefined; host: string }, base: string): boolean {
-  const at = base.lastIndexOf('@');
-  const host = base.slice(at + 1).toLowerCase();
-  if (at === -1) return isWithinHost(name.host, host);
-  return name.local === unquoteLocalPart(base.slice(0, at)) && name.host === host;
 }
 
 /** What is wrong with the constraints themselves. */
