@@ -137,6 +137,7 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   }),
   'database.issue_credentials': (ids) => ({ role: ids.databaseRole, ttl: '10m', purpose: 'p' }),
   'database.plan_credentials': (ids) => ({ role: ids.databaseRole, ttl: '10m', purpose: 'p' }),
+  'database.run_query': (ids) => ({ role: ids.databaseRole, sql: 'SELECT 1', parameters: ['a'], purpose: 'p' }),
   'database.create_static_role': (ids) => ({
     name: freshName(),
     connection: ids.connection,
@@ -170,6 +171,9 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   'lease.end_lease': (ids) => ({ lease_id: ids.lease, claim: 'ab'.repeat(16) }),
   'lease.apply_brake': () => ({ reason: 'r' }),
   'lease.release_brake': () => ({ reason: 'r' }),
+  'claim.redeem_claim': () => ({ handle: `chc_${'0'.repeat(26)}_${'A'.repeat(43)}` }),
+  'claim.get_claim': () => ({ claim_id: `clm_${'0'.repeat(26)}` }),
+  'claim.cancel_claim': () => ({ claim_id: `clm_${'0'.repeat(26)}` }),
   'audit.list_events': (ids) => ({
     principal: ids.principal,
     resource: 'pki',
