@@ -143,3 +143,21 @@ test('a clock that is a little behind that of the issuer does no harm', async ()
   assert.deepEqual(codes(await validate(given, hard(ahead(60_000)))), []);
   assert.deepEqual(codes(await validate(given, hard(ahead(61_000)))), ['revocation_unknown@0']);
 });
+
+test('of lists of one scope the newest counts, and of two that are equally new the worse, in any order', async () => {
+  const { anchor, ...given } = await chain();
+  const clean = crlOf(anchor, { crlNumber: 2 });
+  const entries = [{ serialNumber: '0a', revokedAt: at - day, reason: 'certificate_hold' }] as const;
+  const [older, equal] = [1, 2].map((crlNumber) => crlOf(anchor, { crlNumber, entries }));
+  assert.ok(older && equal);
+  for (const lists of [
+    [older, clean],
+    [clean, older],
+  ])
+    assert.deepEqual(codes(await validate(given, hard(...lists))), []);
+  for (const lists of [
+    [equal, clean],
+    [clean, equal],
+  ])
+    assert.deepEqual(codes(await validate(given, hard(...lists))), ['on_hold@0']);
+});

@@ -77,11 +77,14 @@ function decide(parsed: ParsedCertificate, current: readonly Usable[], problems:
     ({ crl }) => scopeKey(crl),
   );
   for (const group of bases.values()) {
-    const base = group.reduce((newest, each) => (isNewer(each.crl, newest.crl) ? each : newest));
-    const delta = newestDelta(base.crl, current);
-    const entry = (delta && find(delta, parsed)) ?? find(base.crl, parsed);
-    if (entry !== undefined && entry.reason !== 'remove_from_crl') return revoked(entry);
-    covered |= base.reasons;
+    const newest = group.reduce((left, right) => (isNewer(right.crl, left.crl) ? right : left));
+    // Of two that are equally new, and should not be two, the worse counts.
+    for (const base of group.filter(({ crl }) => !isNewer(newest.crl, crl))) {
+      const delta = newestDelta(base.crl, current);
+      const entry = (delta && find(delta, parsed)) ?? find(base.crl, parsed);
+      if (entry !== undefined && entry.reason !== 'remove_from_crl') return revoked(entry);
+      covered |= base.reasons;
+    }
   }
   if ((covered & allReasons) === allReasons) return { status: 'good' };
   if (covered !== 0) return { status: 'unknown', problem: 'the CRLs do not cover all reasons for revocation' };
