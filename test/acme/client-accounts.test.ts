@@ -50,6 +50,21 @@ test('an authority that is not trusted, or not allowed, is told apart from one t
   assert.equal(plain.status, 400);
 });
 
+test('an account may be limited to names', async (context) => {
+  const { server } = await startWorld(context, {
+    account: { allowed_names: ['*.team-a.example.com', 'x.example.com'] },
+  });
+  for (const name of ['x.example.com', 'deep.er.team-a.example.com'])
+    assert.equal((await server.ok('POST', 'acme/orders', http(name))).state, 'issued');
+  for (const name of ['y.example.com', 'team-a.example.com', 'a.x.example.com', '127.0.0.1']) {
+    const refused = await server.call('POST', 'acme/orders', http('x.example.com', name));
+    assert.equal(refused.status, 422, name);
+    assert.match(refused.body.detail, /may not be ordered/);
+  }
+  await server.ok('PATCH', 'acme/accounts/pebble', { allowed_names: [] });
+  assert.equal((await server.ok('POST', 'acme/orders', http('y.example.com'))).state, 'issued');
+});
+
 test('a changed account key is the one that works from then on, and a deactivated account works no more', async (context) => {
   const { server } = await startWorld(context);
   const before = await server.ok('GET', 'acme/accounts/pebble');

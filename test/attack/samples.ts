@@ -150,6 +150,7 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
     name: freshName(),
     directory: 'https://127.0.0.1:1/directory',
     contacts: ['mailto:ops@example.com'],
+    allowed_names: ['a.example.com'],
     agree_terms_of_service: true,
     external_account: { key_id: 'k', hmac_key: 'AAAAAAAAAAAAAAAA' },
   }),

@@ -43,7 +43,11 @@ export interface Pebble {
   statusOf(serialNumber: string): Promise<string>;
   /** PEM of the root that it issues from at present. */
   issuingRoot(index?: number): Promise<string>;
+  /** PEM: certificate and key by which it serves TLS, for somebody who stands between. */
+  readonly tls: { readonly cert: string; readonly key: string };
   output(): string;
+  /** It forgets everything: accounts, orders, certificates, and issues from another root. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -83,17 +87,19 @@ export async function startPebble(context: TestContext | undefined, options: Peb
     '-defaultIPv4=127.0.0.1',
     '-defaultIPv6=',
   ]);
-  const server = start(
-    'pebble',
-    ['-strict', '-config', join(folder, 'pebble.json'), '-dnsserver', options.dnsServer ?? `127.0.0.1:${dnsPort}`],
-    {
-      PEBBLE_VA_NOSLEEP: '1',
-      PEBBLE_WFE_NONCEREJECT: String(options.badNonces ?? 15),
-      PEBBLE_AUTHZREUSE: String(options.reuse ?? 50),
-      PEBBLE_ALTERNATE_ROOTS: String(options.alternateRoots ?? 0),
-      ...options.env,
-    },
-  );
+  const startServer = () =>
+    start(
+      'pebble',
+      ['-strict', '-config', join(folder, 'pebble.json'), '-dnsserver', options.dnsServer ?? `127.0.0.1:${dnsPort}`],
+      {
+        PEBBLE_VA_NOSLEEP: '1',
+        PEBBLE_WFE_NONCEREJECT: String(options.badNonces ?? 15),
+        PEBBLE_AUTHZREUSE: String(options.reuse ?? 50),
+        PEBBLE_ALTERNATE_ROOTS: String(options.alternateRoots ?? 0),
+        ...options.env,
+      },
+    );
+  let server = startServer();
   const stop = async (): Promise<void> => {
     await Promise.all([server.stop(), dns.stop()]);
     rmSync(folder, { recursive: true, force: true });
@@ -121,7 +127,13 @@ export async function startPebble(context: TestContext | undefined, options: Peb
       return (JSON.parse(text) as { Status: string }).Status;
     },
     issuingRoot: (index = 0) => read(`https://127.0.0.1:${management}/roots/${index}`, roots),
+    tls: { cert: readFileSync(join(folder, 'tls.pem'), 'utf8'), key: readFileSync(join(folder, 'tls.key'), 'utf8') },
     output: () => server.output() + dns.output(),
+    async restart() {
+      await server.stop();
+      server = startServer();
+      await untilAnswering(directory, roots, server);
+    },
     stop,
   };
   try {

@@ -40,6 +40,17 @@ function isBundle(pem: string): boolean {
 
 const base64url = /^[A-Za-z0-9_-]+={0,2}$/;
 
+const allowedNames = z
+  .array(
+    z
+      .string()
+      .max(255)
+      .toLowerCase()
+      .regex(/^[a-z0-9*._:-]+$/, 'must be a name, *.name for all names below it, or an address'),
+  )
+  .max(200)
+  .describe('What may be ordered by this account: names, *.name for all names below it, addresses; empty: anything');
+
 export const createAccountInput = z.strictObject({
   name: accountName,
   directory,
@@ -72,6 +83,7 @@ export const createAccountInput = z.strictObject({
     })
     .optional()
     .describe('External account binding (RFC 8555 section 7.3.4), where the authority asks for one'),
+  allowed_names: allowedNames.default([]).describe(allowedNames.description ?? ''),
   key_type: z.enum(accountKeyTypes).default('ec-p256').describe('Type of the account key, which is made here'),
   re_register: z
     .boolean()
@@ -83,6 +95,7 @@ export type CreateAccountInput = z.output<typeof createAccountInput>;
 export const updateAccountInput = z.strictObject({
   name: accountName,
   contacts: contacts.optional().describe('Where the authority may write to; replaces all of them'),
+  allowed_names: allowedNames.optional().describe(allowedNames.description ?? ''),
   re_register: createAccountInput.shape.re_register.unwrap().optional(),
 });
 
@@ -91,6 +104,7 @@ const definition = z.strictObject({
   contacts: z.array(z.string()),
   ca_certificate: z.string().optional(),
   agreed: z.boolean(),
+  allowed_names: z.array(z.string()).default([]),
   key_type: z.enum(accountKeyTypes),
   re_register: z.boolean(),
   external_key_id: z.string().optional(),
@@ -110,6 +124,7 @@ export const accountOutput = z.strictObject({
   directory: z.string().describe('URL'),
   url: z.string().nullable().describe('What the authority calls the account'),
   contacts: z.array(z.string()),
+  allowed_names: z.array(z.string()).describe('What may be ordered by it; empty: anything'),
   key_type: z.string(),
   re_register: z.boolean(),
   external_key_id: z.string().nullable().describe('Key identifier of the external account binding'),
@@ -128,6 +143,7 @@ export function viewAccount(row: AccountRow): z.output<typeof accountOutput> {
     directory: row.directory,
     url: row.url,
     contacts: stored.contacts,
+    allowed_names: stored.allowed_names,
     key_type: stored.key_type,
     re_register: stored.re_register,
     external_key_id: stored.external_key_id ?? null,

@@ -6,7 +6,7 @@ import type { ClientDeps } from '#acme/client/deps.ts';
 import type { StepContext } from '#acme/client/order/context.ts';
 import { type OrderDefinition, parseDefinition, parseProgress } from '#acme/client/order/definition.ts';
 import { type StepOutcome, write } from '#acme/client/order/outcome.ts';
-import { cleanUp, reRegistered, restart, stepOf } from '#acme/client/order/steps.ts';
+import { cleanUp, lookAgain, reRegistered, restart, stepOf } from '#acme/client/order/steps.ts';
 import { type AccountRow, type CertificateRow, finalStates, type OrderRow } from '#acme/client/tables.ts';
 import { DnsProviderError } from '#acme/dns/contract.ts';
 import { clamp } from '#acme/client/wire/headers.ts';
@@ -109,8 +109,9 @@ async function knownProblem(context: StepContext, error: AcmeProblem): Promise<S
   if (isTemporary(error)) return undefined;
   // RFC 9773 §5: a refusal because of it must not stand in the way of the renewal.
   if (row.state === 'created' && row.replaces !== null) return { kind: 'go', set: { replaces: null } };
-  const forgotten = status === 404 && row.state !== 'created';
-  return forgotten || type === 'orderNotReady' ? restart(context, error.message) : undefined;
+  // The answer to the finalization before was lost: the order says how far it is.
+  if (type === 'orderNotReady' && row.state === 'finalizing') return lookAgain(context);
+  return status === 404 && row.state !== 'created' ? restart(context, error.message) : undefined;
 }
 
 function retryCleaning(deps: ClientDeps, row: OrderRow, error: unknown): StepOutcome {

@@ -127,6 +127,7 @@ function definitionOf(input: CreateAccountInput): AccountDefinition {
     contacts: input.contacts,
     ...(input.ca_certificate === undefined ? {} : { ca_certificate: input.ca_certificate }),
     agreed: input.agree_terms_of_service,
+    allowed_names: input.allowed_names,
     key_type: input.key_type,
     re_register: input.re_register,
     ...(input.external_account === undefined ? {} : { external_key_id: input.external_account.key_id }),
@@ -233,6 +234,7 @@ export const updateAccount = defineOperation({
       ...before,
       contacts: contacts ?? before.contacts,
       re_register: input.re_register ?? before.re_register,
+      allowed_names: input.allowed_names ?? before.allowed_names,
     };
     const set = { definition: JSON.stringify(after), version: row.version + 1, updated_at: grant.now };
     return {

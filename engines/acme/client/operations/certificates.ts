@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import { remove, update } from '#core/change.ts';
+import { type Change, remove, update } from '#core/change.ts';
 import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
@@ -306,6 +306,7 @@ export const revokeCertificate = defineOperation({
       revoked_at: grant.now,
       revocation_reason: input.reason,
       renew: 0,
+      order_id: null,
       private_key: null,
       claim: null,
       next_action_at: null,
@@ -314,6 +315,7 @@ export const revokeCertificate = defineOperation({
     return {
       output: viewCertificate({ ...row, ...set }, grant.now),
       changes: [
+        ...(await cancelRenewal(deps, row, grant.now)),
         update(
           'acme_certificates',
           set,
@@ -325,6 +327,15 @@ export const revokeCertificate = defineOperation({
     };
   },
 });
+
+/** What is under way for a certificate that is to be no more. */
+async function cancelRenewal({ store }: ClientDeps, row: CertificateRow, now: number): Promise<Change[]> {
+  if (row.order_id === null) return [];
+  const order = await store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ? AND ended_at IS NULL', [
+    row.order_id,
+  ]);
+  return order === undefined ? [] : ended(order, undefined, 'cancelled', null, now).changes;
+}
 
 async function revokeAtAuthority(
   deps: ClientDeps,
@@ -360,16 +371,10 @@ export const deleteCertificate = defineOperation({
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
-    const order =
-      row.order_id === null
-        ? undefined
-        : await deps.store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ? AND ended_at IS NULL', [
-            row.order_id,
-          ]);
     return {
       output: { id: row.id, deleted: true as const },
       changes: [
-        ...(order === undefined ? [] : ended(order, undefined, 'cancelled', null, grant.now).changes),
+        ...(await cancelRenewal(deps, row, grant.now)),
         remove('acme_certificate_names', { certificate_id: row.id }),
         remove('acme_certificates', { id: row.id, version: row.version }, { expect: 1 }),
       ],

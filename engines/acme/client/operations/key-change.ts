@@ -15,6 +15,7 @@ import type { ClientDeps } from '#acme/client/deps.ts';
 import { answering } from '#acme/client/failures.ts';
 import { makeKey, moveSealed, sealKey } from '#acme/client/keys.ts';
 import type { AccountRow } from '#acme/client/tables.ts';
+import { AcmeProblem } from '#acme/client/wire/problem.ts';
 import { signJws } from '#acme/jose/sign.ts';
 
 /**
@@ -80,7 +81,12 @@ async function changeKey(deps: ClientDeps, row: AccountRow): Promise<void> {
   if ((await findAccount(connection, next)) === row.url) return;
   const keyChange = await assertOffered(deps, row);
   const inner = signJws(next, { url: keyChange }, { account: row.url, oldKey: key.jwk });
-  await connection.post({ key, kid: row.url }, keyChange, inner);
+  try {
+    await connection.post({ key, kid: row.url }, keyChange, inner);
+  } catch (error) {
+    // A try before this one may have been heard, and then the old key signs nothing any more.
+    if (!(error instanceof AcmeProblem) || (await findAccount(connection, next)) !== row.url) throw error;
+  }
 }
 
 /** A new key that no authority will hear of would be in the way for ever. */

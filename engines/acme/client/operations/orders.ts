@@ -6,10 +6,11 @@ import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { parseAccount } from '#acme/client/account-schema.ts';
 import { assertUsable, requireAccount } from '#acme/client/account.ts';
 import { orderResource } from '#acme/client/acts/advance-order.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
-import { sameNames } from '#acme/client/identifiers.ts';
+import { type Identifier, sameNames } from '#acme/client/identifiers.ts';
 import {
   type CreateOrderInput,
   createOrderInput,
@@ -23,6 +24,7 @@ import { ended } from '#acme/client/order/outcome.ts';
 import { orderOutput, viewOrder } from '#acme/client/order/view.ts';
 import { requireProvider } from '#acme/client/dns-provider.ts';
 import {
+  type AccountRow,
   type AcmeClientTables,
   type CertificateRow,
   finalStates,
@@ -60,7 +62,9 @@ export const createOrder = defineOperation({
   async intend(grant, input, deps: ClientDeps) {
     const account = await requireAccount(deps.store, grant.namespace, input.account);
     assertUsable(account);
+    await assertRoom(deps, account);
     const definition = await assertProvable(deps, grant, definitionOf(input));
+    assertAllowed(account, definition);
     const csr = requestOf(input, definition);
     const certificateId = newId('acc', grant.now);
     const made = await newOrder(deps, grant, { account, certificateId, definition, csr: csr?.der });
@@ -88,6 +92,36 @@ export const createOrder = defineOperation({
     };
   },
 });
+
+/** Orders of one account that may be under way at once. */
+const mostOpen = 300;
+
+async function assertRoom({ store }: ClientDeps, account: AccountRow): Promise<void> {
+  const row = await store.first<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM acme_client_orders WHERE account_id = ? AND ended_at IS NULL',
+    [account.id],
+  );
+  if ((row?.count ?? 0) < mostOpen) return;
+  throw new AppError(
+    'rate_limited',
+    `${mostOpen} orders of the account ${account.name} are under way, which is the most.`,
+    {
+      hint: 'Wait for them, or cancel those that are not wanted.',
+      retryAfter: 60,
+    },
+  );
+}
+
+function assertAllowed(account: AccountRow, { identifiers }: OrderDefinition): void {
+  const { allowed_names: allowed } = parseAccount(account);
+  const isAllowed = ({ value }: Identifier) =>
+    allowed.some((entry) => entry === value || (entry.startsWith('*.') && value.endsWith(entry.slice(1))));
+  const other = allowed.length === 0 ? undefined : identifiers.find((each) => !isAllowed(each));
+  if (other === undefined) return;
+  throw new AppError('refused', `${other.value} may not be ordered by the account ${account.name}.`, {
+    hint: `It is for ${allowed.join(', ').slice(0, 300)}; acme.update_account changes that.`,
+  });
+}
 
 /** A provider that leaves the publishing to people is none. */
 async function assertProvable(deps: ClientDeps, grant: Grant, definition: OrderDefinition): Promise<OrderDefinition> {

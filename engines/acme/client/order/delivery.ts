@@ -61,6 +61,9 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
   const move = (column: 'private_key' | 'hook_key', sealed: Uint8Array | null) =>
     moveSealed(sealer, { ...here, column }, { ...there, column }, sealed);
   const present = {
+    state: 'valid',
+    revoked_at: null,
+    revocation_reason: null,
     ...contentOf(leafOf(delivered), delivered.pem, now),
     csr: row.csr,
     private_key: await move('private_key', row.private_key),
@@ -75,7 +78,7 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
     next_action_at: now,
     claim: null,
     updated_at: now,
-  };
+  } as const;
   if (row.renewal === 1)
     return [
       update(
@@ -90,9 +93,6 @@ async function place({ deps, row, definition }: StepContext, delivered: Delivere
     namespace: row.namespace,
     account_id: row.account_id,
     account: row.account,
-    state: 'valid',
-    revoked_at: null,
-    revocation_reason: null,
     principal: row.principal,
     purpose: row.purpose,
     definition: row.definition,

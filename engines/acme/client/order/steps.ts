@@ -12,7 +12,7 @@ import {
   orderSchema,
   readObject,
 } from '#acme/client/wire/objects.ts';
-import { MalformedAnswer, readProblem } from '#acme/client/wire/problem.ts';
+import { AcmeProblem, MalformedAnswer, readProblem } from '#acme/client/wire/problem.ts';
 import type { OrderDefinition, OrderProgress } from './definition.ts';
 import type { StepContext } from './context.ts';
 import { deliver } from './delivery.ts';
@@ -137,14 +137,28 @@ const propagate: Step = async ({ deps, steps }) => {
   return { kind: 'wait', set: { steps: { ...steps, looks } }, until };
 };
 
-/** RFC 8555 §7.5.1. To say it again of one that is being looked at does nothing. */
+/** RFC 8555 §7.5.1. Only of those that wait for it: some authorities refuse to hear it twice. */
 const respond: Step = async ({ account, steps }) => {
-  for (const { url, authorization } of steps.challenges ?? []) {
-    const { status } = await readAuthorization(account, authorization);
-    if (status === 'pending') await ask(account, url, {});
+  for (const challenge of steps.challenges ?? []) {
+    if (!(await isPending(account, challenge))) continue;
+    try {
+      await ask(account, challenge.url, {});
+    } catch (error) {
+      // A try before this one may have been heard, its answer lost.
+      if (!(error instanceof AcmeProblem) || (await isPending(account, challenge))) throw error;
+    }
   }
   return { kind: 'go', set: { state: 'validating', steps: { ...steps, looks: 0 } } };
 };
+
+async function isPending(
+  account: OpenAccount,
+  { authorization, url }: NonNullable<OrderProgress['challenges']>[number],
+): Promise<boolean> {
+  const { status, challenges } = await readAuthorization(account, authorization);
+  const challenge = challenges.find((each) => each.url === url);
+  return status === 'pending' && (challenge?.status ?? 'pending') === 'pending';
+}
 
 const validate: Step = async ({ deps, account, steps }) => {
   const looks = (steps.looks ?? 0) + 1;
@@ -205,6 +219,12 @@ function orderFailure({ error }: OrderObject): string {
   return error === undefined
     ? 'The authority made the order invalid and does not say why.'
     : `The authority made the order invalid: ${readProblem(error, 0).message}`;
+}
+
+/** Another look at what the authority is doing. */
+export function lookAgain({ deps, steps }: StepContext): StepOutcome {
+  const looks = (steps.looks ?? 0) + 1;
+  return { kind: 'wait', set: { steps: { ...steps, looks } }, until: nextLook(deps, looks, undefined) };
 }
 
 const mostRestarts = 3;

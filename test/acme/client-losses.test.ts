@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, request as requestHttps } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { startChancery } from '#test/chancery.ts';
+import { freePort } from '#test/free-port.ts';
+import { type Pebble, startPebble } from '#test/pebble.ts';
+import { accountAt, http, serverEnv, startWorld } from './client-world.ts';
+
+test('whatever answer of the authority is lost, the account, its key, orders and revocation come out right', async (context) => {
+  const port = await freePort();
+  const pebble = await startPebble(context, { httpPort: port, reuse: 0, badNonces: 20 });
+  const between = await startLossyProxy(context, pebble);
+  const server = await startChancery(context, { env: serverEnv(port) });
+  const account = await server.ok('POST', 'acme/accounts', accountAt(pebble, { directory: between.directory }));
+  assert.equal(account.state, 'active');
+  const order = await server.ok('POST', 'acme/orders', http('a.example.com', 'b.example.com'));
+  assert.equal(order.state, 'issued', JSON.stringify(order));
+  const changed = await server.ok('POST', 'acme/accounts/pebble/rotate-key');
+  assert.equal(changed.key_change_open, false);
+  const second = await server.ok('POST', 'acme/orders', http('c.example.com'));
+  assert.equal(second.state, 'issued', JSON.stringify(second));
+  const revoked = await server.ok('POST', `acme/certificates/${order.certificate_id}/revoke`, {});
+  assert.equal(await pebble.statusOf(revoked.serial_number), 'Revoked');
+  assert.equal((await server.ok('POST', 'acme/accounts/pebble/deactivate')).state, 'deactivated');
+  assert.ok(
+    between.lost.some((path) => path.startsWith('/finalize-order')),
+    between.lost.join(),
+  );
+  assert.ok(
+    between.lost.some((path) => path.startsWith('/rollover')),
+    between.lost.join(),
+  );
+});
+
+test('an authority that has forgotten everything gets the account registered again, and the order begun anew', async (context) => {
+  const { server, pebble } = await startWorld(context, { reuse: 0 });
+  const before = await server.ok('GET', 'acme/accounts/pebble');
+  assert.equal((await server.ok('POST', 'acme/orders', http('a.example.com'))).state, 'issued');
+  await pebble.restart();
+  const order = await server.ok('POST', 'acme/orders', http('b.example.com'));
+  assert.equal(order.state, 'issued', JSON.stringify(order));
+  const after = await server.ok('GET', 'acme/accounts/pebble');
+  assert.notEqual(after.url, before.url);
+  assert.equal(after.state, 'active');
+  const { certificate } = await server.ok('GET', `acme/certificates/${order.certificate_id}`);
+  assert.ok(new X509Certificate(certificate).checkHost('b.example.com'));
+});
+
+/** Stands between client and Pebble, and passes the first request to every path on without ever passing its answer back. */
+async function startLossyProxy(context: TestContext, pebble: Pebble) {
+  const target = new URL(pebble.directory);
+  const seen = new Set<string>();
+  const lost: string[] = [];
+  const server = createServer(pebble.tls, (incoming, outgoing) => {
+    const { url = '/', method, headers } = incoming;
+    const forwarded = requestHttps(
+      { host: target.hostname, port: target.port, path: url, method, headers, ca: pebble.roots, agent: false },
+      (answer: IncomingMessage) => {
+        const status = answer.statusCode ?? 500;
+        // A nonce that is refused says nothing of the request.
+        if (status < 300 && !seen.has(url)) {
+          seen.add(url);
+          lost.push(url);
+          answer.resume();
+          outgoing.destroy();
+          return;
+        }
+        outgoing.writeHead(status, answer.headers);
+        answer.pipe(outgoing);
+      },
+    );
+    forwarded.on('error', () => outgoing.destroy());
+    incoming.pipe(forwarded);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { lost, directory: `https://127.0.0.1:${(server.address() as AddressInfo).port}${target.pathname}` };
+}
