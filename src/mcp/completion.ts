@@ -2,7 +2,7 @@ import { type McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextp
 import { BackendError } from './backend.ts';
 import { promptNamed } from './prompts.ts';
 import { docsTemplate } from './resources.ts';
-import { findOffered, type ReadContext, shelves, type ValueSource, valueSources } from './resources-shelves.ts';
+import { askPage, type ReadContext, shelves, type ValueSource, valueSources } from './resources-shelves.ts';
 import type { PartContext } from './server.ts';
 import { topics } from './texts/topics.ts';
 
@@ -10,7 +10,7 @@ import { topics } from './texts/topics.ts';
 
 /** The protocol allows no more. */
 const maxValues = 100;
-/** Of a list this many are looked at: one page, one call. */
+/** Of a list this many are looked at: one page. */
 const lookedAt = 200;
 
 interface Completion {
@@ -58,17 +58,12 @@ async function completeAddress(context: ReadContext, template: string, argument:
   return argument.name === shelf.variable ? completeFrom(context, shelf.values, argument.value) : none;
 }
 
-async function completeFrom({ caller, signal }: ReadContext, source: ValueSource, begun: string): Promise<Completion> {
-  const operation = findOffered(caller, source.operation);
-  if (operation === undefined) return none;
+async function completeFrom(context: ReadContext, source: ValueSource, begun: string): Promise<Completion> {
   try {
-    const { output } = await caller.call(operation, { limit: lookedAt }, { signal });
-    const items = output[source.items] as Readonly<Record<string, unknown>>[];
-    return narrowed(
-      items.map((item) => String(item[source.field])),
-      begun,
-      output['next_cursor'] !== null,
-    );
+    const page = await askPage(context, source, lookedAt);
+    if (page === undefined) return none;
+    const words = page.items.map((item) => String(item[source.field]));
+    return narrowed(words, begun, page.next !== undefined);
   } catch (thrown) {
     // What may not be listed, or not now, is not completed; whoever types on loses nothing.
     if (thrown instanceof BackendError) return none;

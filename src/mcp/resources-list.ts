@@ -1,6 +1,6 @@
 import { ProtocolError, ProtocolErrorCode, type Resource } from '@modelcontextprotocol/server';
 import { BackendError } from './backend.ts';
-import { findOffered, type ReadContext, valueSources } from './resources-shelves.ts';
+import { askPage, type ReadContext, type ValueSource, valueSources } from './resources-shelves.ts';
 
 /**
  * `resources/list`: the texts, then authorities, then policies. Certificates and leases are not listed: there may be
@@ -8,10 +8,10 @@ import { findOffered, type ReadContext, valueSources } from './resources-shelves
  */
 
 const pageSize = 100;
+/** Calls for one page, so that items of which few fit into an answer do not make one request into a hundred. */
+const callsPerPage = 6;
 
-interface Stage {
-  readonly operation: string;
-  readonly items: string;
+interface Stage extends Pick<ValueSource, 'operation' | 'items'> {
   /** Resources of one item. */
   readonly toResources: (item: Readonly<Record<string, unknown>>) => Resource[];
   /** At most so many resources per item. */
@@ -61,7 +61,7 @@ export async function listPage(
 ): Promise<ResourcePage> {
   const resources = cursor === undefined ? [...texts] : [];
   let place: Place | undefined = cursor === undefined ? { stage: 0 } : decodePlace(cursor);
-  while (place !== undefined && resources.length < pageSize) {
+  for (let calls = 0; place !== undefined && resources.length < pageSize && calls < callsPerPage; calls++) {
     const stage: Stage | undefined = stages[place.stage];
     if (stage === undefined) break;
     const limit = Math.max(1, Math.floor((pageSize - resources.length) / stage.width));
@@ -74,19 +74,14 @@ export async function listPage(
 }
 
 async function stagePage(
-  { caller, signal }: ReadContext,
+  context: ReadContext,
   stage: Stage,
   cursor: string | undefined,
   limit: number,
 ): Promise<{ resources: Resource[]; next?: string | undefined }> {
-  const operation = findOffered(caller, stage.operation);
-  if (operation === undefined) return { resources: [] };
   try {
-    const input = cursor === undefined ? { limit } : { limit, cursor };
-    const { output } = await caller.call(operation, input, { signal });
-    const items = output[stage.items] as Readonly<Record<string, unknown>>[];
-    const next = output['next_cursor'];
-    return { resources: items.flatMap(stage.toResources), next: typeof next === 'string' ? next : undefined };
+    const page = await askPage(context, stage, limit, cursor);
+    return { resources: page?.items.flatMap(stage.toResources) ?? [], next: page?.next };
   } catch (thrown) {
     // A kind that the caller may not list is not on its list.
     if (thrown instanceof BackendError && thrown.code === 'denied') return { resources: [] };

@@ -1,4 +1,4 @@
-import type { OfferedOperation } from './backend.ts';
+import { BackendError, type OfferedOperation } from './backend.ts';
 import type { Caller } from './caller.ts';
 
 /** The kinds of resources that come out of the store, each with the operations by which it is read and found. */
@@ -66,6 +66,38 @@ async function readAsJson(context: ReadContext, id: string, input: object): Prom
   return output && JSON.stringify(output);
 }
 
+/**
+ * A page of a list, of `limit` items or, where that were too much for one answer, of fewer. Throws BackendError; undefined
+ * where this caller could never be allowed the list.
+ */
+export async function askPage(
+  context: ReadContext,
+  { operation, items }: Pick<ValueSource, 'operation' | 'items'>,
+  limit: number,
+  cursor?: string,
+): Promise<Page | undefined> {
+  try {
+    const output = await ask(context, operation, cursor === undefined ? { limit } : { limit, cursor });
+    if (output === undefined) return undefined;
+    const next = output['next_cursor'];
+    return { items: output[items] as Output[], next: typeof next === 'string' ? next : undefined };
+  } catch (thrown) {
+    const fewer = Math.floor(limit / 5);
+    if (codeOf(thrown) !== 'too_large' || fewer === 0) throw thrown;
+    return askPage(context, { operation, items }, fewer, cursor);
+  }
+}
+
+export interface Page {
+  readonly items: readonly Output[];
+  /** Cursor of the next page. */
+  readonly next: string | undefined;
+}
+
+function codeOf(thrown: unknown): string | undefined {
+  return thrown instanceof BackendError ? thrown.code : undefined;
+}
+
 /** Revoked certificates that the state of CRLs names at most. */
 const firstEntries = 20;
 
@@ -86,7 +118,7 @@ async function firstRevoked(context: ReadContext, authority: string): Promise<un
       revocation_reason: certificate['revocation_reason'],
     }));
   } catch (thrown) {
-    if ((thrown as { readonly code?: unknown }).code === 'denied') return undefined;
+    if (codeOf(thrown) === 'denied') return undefined;
     throw thrown;
   }
 }

@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import type { Client } from '@modelcontextprotocol/client';
 import { foundPki, type InProcess } from '#test/chancery.ts';
 import { shelves } from '#mcp/resources-shelves.ts';
-import { callOk, connectHttp, connectStdio, startServer } from './world.ts';
+import { callOk, callRefused, connectHttp, connectStdio, startServer } from './world.ts';
 
 /** `chancery://…`: lists, reads, completion; over both eras and both transports. */
 
@@ -246,6 +246,24 @@ test('long lists come in pages that have everything once', async (context) => {
   assert.deepEqual([completion.values.length, completion.total, completion.hasMore], [100, 110, true]);
   assert.deepEqual((await complete('p19')).completion.total, 10);
   assert.deepEqual((await complete('nothing')).completion.values, []);
+});
+
+test('lists are whole though a page of what they are made from would be too large', async (context) => {
+  const server = await startServer(context);
+  const resources = Array.from({ length: 60 }, (_, number) => `pki/roles/${'a'.repeat(60)}${number}`);
+  const rules = Array.from({ length: 4 }, () => ({ effect: 'allow', operations: ['pki.get_role'], resources }));
+  for (let number = 10; number < 40; number++) await server.ok('POST', 'policies', { name: `large-${number}`, rules });
+  const client = await connectHttp(context, server);
+  const whole = await callRefused(client, 'run_read_operation', { operation: 'policy.list_policies', input: {} });
+  assert.equal(whole.code, 'too_large');
+  const { resources: listed } = await client.listResources();
+  assert.equal(listed.filter(({ uri }) => uri.startsWith('chancery://policies/large-')).length, 30);
+  const { completion } = await client.complete({
+    ref: { type: 'ref/resource', uri: 'chancery://policies/{name}' },
+    argument: { name: 'name', value: 'large-1' },
+  });
+  assert.ok(completion.values.includes('large-10'));
+  assert.equal(completion.hasMore, true);
 });
 
 test('a cursor of another list, or of nobody, is refused', async (context) => {
