@@ -46,7 +46,7 @@ const fields = {
     .transform((names) => [...new Set(names)])
     .describe('Group roles that its users are members of; they hold the privileges'),
   creation_statements: statements(
-    'SQL that makes a user, instead of the built-in: a list of statements with {{name}}, {{password}} and {{expiration}}, which are quoted here',
+    'SQL that makes a user, instead of the built-in: a list of statements with {{name}}, {{password}} and {{expiration}}, which are quoted here. PostgreSQL: search_path is pg_catalog',
   ),
   revocation_statements: statements(
     'SQL that runs when a user is removed, after its sessions have ended and before it is dropped; with {{name}}',

@@ -68,7 +68,7 @@ export interface LeaseRow {
   /** JSON: what is left of it at the target; null when nothing is known to be. */
   residue: string | null;
   ended_at: number | null;
-  /** `removed`, also while only something that it left is in the way; or `already_absent` when there was nothing to remove. */
+  /** `removed`, also while only something that it left is in the way; `already_absent` when there was nothing to remove, `forgotten` when nobody could look. */
   ended_as: string | null;
 }
 

@@ -51,7 +51,10 @@ export const leaseView = z.strictObject({
     )
     .describe('What is left of it at the target'),
   ended_at: optionalTime('when its absence was verified'),
-  ended_as: z.string().nullable().describe('removed, or already_absent when there was nothing to remove'),
+  ended_as: z
+    .string()
+    .nullable()
+    .describe('removed, already_absent when there was nothing to remove, or forgotten (lease.forget_leases)'),
 });
 
 export type LeaseView = z.output<typeof leaseView>;

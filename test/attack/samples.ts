@@ -171,6 +171,7 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   'lease.revoke_leases': (ids) => ({ role: `database/probes/${ids.databaseRole}`, principal: 'admin' }),
   'lease.end_lease': (ids) => ({ lease_id: ids.lease, claim: 'ab'.repeat(16) }),
   'lease.apply_brake': () => ({ reason: 'r' }),
+  'lease.forget_leases': (ids) => ({ target: `database/connections/${ids.connection}`, reason: 'r' }),
   'lease.release_brake': () => ({ reason: 'r' }),
   'claim.redeem_claim': () => ({ handle: `chc_${'0'.repeat(26)}_${'A'.repeat(43)}` }),
   'claim.get_claim': () => ({ claim_id: `clm_${'0'.repeat(26)}` }),

@@ -64,6 +64,7 @@ const kept: Readonly<Record<string, readonly string[]>> = {
   'database.update_static_role': ['database'],
   'acme.create_account': ['external_account/key_id'],
   'lease.apply_brake': ['reason'],
+  'lease.forget_leases': ['reason'],
   'lease.release_brake': ['reason'],
 };
 

@@ -271,6 +271,19 @@ describe('a target on PostgreSQL', () => {
     await root.close();
   });
 
+  test('an administrator with thousands of live roles is advised where that makes it slow', async (context) => {
+    const modern = await postgresWorld({ major: 18 });
+    context.after(() => modern.stop());
+    const admin = modern.kind.open(modern.settings);
+    context.after(() => admin.close());
+    const crowd = async (of: Target) =>
+      (await of.diagnose({ memberOf: ['app_reader'] })).filter(({ message }) => message.includes('slower'));
+    assert.deepEqual(await crowd(admin), []);
+    await modern.root(`SET SESSION AUTHORIZATION chancery_admin;
+      DO $$ BEGIN FOR i IN 1..2000 LOOP EXECUTE format('CREATE ROLE crowd_%s', i); END LOOP; END $$`);
+    assert.equal((await crowd(admin)).length, 1);
+  });
+
   test('the set-up script takes any names, and can be run again', async () => {
     const names = [`a"b'c`, '$chancery0$', 'd\\e', '{{name}}'];
     await world.root(names.map((name) => `CREATE ROLE "${name.replaceAll('"', '""')}" NOLOGIN`).join(';'));

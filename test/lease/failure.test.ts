@@ -18,6 +18,7 @@ for (const backend of [sqliteBackend(), postgresBackend()]) {
       openHouse(context, { url: await backend.newUrl(), ...options });
     retries(open);
     remains(open);
+    forgetting(open);
     breaker(open);
     quarantine(open);
     claims(open);
@@ -140,6 +141,31 @@ function remains(open: Open): void {
     const { state, ended_as: endedAs, residue } = await house.ok('POST', `leases/${id}/revoke`);
     assert.deepEqual([state, endedAs, residue], ['revoked', 'removed', []]);
     assert.match(await house.metrics.render(), /outcome="removed"[^\n]*\} 1\n/);
+    await checkBooks(house);
+  });
+}
+
+function forgetting(open: Open): void {
+  test('leases of a target that is gone for good can be forgotten, and no others', async (context) => {
+    const house = await open(context);
+    for (let count = 0; count < 3; count++) await house.mint({ target: 'far' });
+    const near = await house.mint({ target: 'near' });
+    const forget = (target: string) => house.call('POST', 'leases/forget', { target, reason: 'burnt down' });
+    house.shelf.behave('far', { away: true });
+    const early = await forget('files/targets/far');
+    assert.deepEqual([early.status, early.body.code], [409, 'wrong_state']);
+    await house.ok('POST', 'leases/revoke', { target: 'files/targets/far' });
+    await house.service.sweep();
+    assert.equal((await forget('files/targets/near')).status, 409);
+    assert.deepEqual((await forget('files/targets/far')).body, { forgotten: 3, more: false });
+    const { leases } = await house.ok('GET', 'leases?target=files/targets/far');
+    for (const { state, ended_as: endedAs, last_error: why } of leases)
+      assert.deepEqual([state, endedAs, why], ['revoked', 'forgotten', 'Forgotten: burnt down']);
+    assert.equal((await house.row(near.lease_id)).state, 'active');
+    const tried = house.shelf.attempts('far');
+    house.clock.advance(3_600_000);
+    await house.service.sweep();
+    assert.equal(house.shelf.attempts('far'), tried);
     await checkBooks(house);
   });
 }

@@ -1,5 +1,6 @@
 import type { AnyOperation } from '#core/operation.ts';
 import type { LeaseDeps } from '#lease/deps.ts';
+import { forgetLeases } from './forget.ts';
 import { getLease, getStatus, listLeases } from './read.ts';
 import { renewLease } from './renew.ts';
 import { endLease, revokeLease, revokeLeases } from './revoke.ts';
@@ -11,6 +12,7 @@ export const leaseOperations: readonly AnyOperation<LeaseDeps>[] = [
   renewLease,
   revokeLease,
   revokeLeases,
+  forgetLeases,
   getStatus,
   releaseBrake,
   applyBrake,

@@ -4,13 +4,7 @@ import { defineOperation } from '#core/operation.ts';
 import { brakeIsOff, firstRow, forgetRestore, readBrake, released } from '#lease/brake.ts';
 import type { LeaseDeps } from '#lease/deps.ts';
 import { keepRevoked } from '#lease/times.ts';
-
-const reason = z
-  .string()
-  .trim()
-  .min(1)
-  .max(200)
-  .regex(/^\P{Cc}*$/u, 'no control characters');
+import { reason } from './reason.ts';
 
 export const applyBrake = defineOperation({
   id: 'lease.apply_brake',

@@ -11,7 +11,8 @@ export function diagnose(connections: Connections, needs: Needs): Promise<readon
     if (self['rolsuper'] === true) return [superuserAdvice(admin), ...(await missingRoles(session, needs)), ...powers];
     const grants: Finding[] = [];
     for (const [role, wanted] of wantedRoles(needs)) grants.push(...(await roleFindings(session, role, wanted, admin)));
-    return [...ownFindings(self, admin), ...grants, ...powers, ...(await databaseFindings(session, admin))];
+    const others = [...powers, ...(await crowdFindings(session)), ...(await databaseFindings(session, admin))];
+    return [...ownFindings(self, admin), ...grants, ...others];
   });
 }
 
@@ -66,6 +67,31 @@ function ownFindings(self: Row, admin: string): Finding[] {
     );
   }
   return findings;
+}
+
+/** Roles that one administrator has made and that live, from which on making another takes noticeably longer. */
+const crowded = 2000;
+
+/**
+ * From PostgreSQL 16 on whoever makes a role becomes a member of it, and the server goes through all of its memberships at
+ * each CREATE, ALTER and DROP ROLE (roles_is_member_of in src/backend/utils/adt/acl.c). Only a superuser could take that
+ * membership away, and then the role could not be dropped.
+ */
+async function crowdFindings(session: Session): Promise<Finding[]> {
+  if (session.server.major < 16) return [];
+  const [row] = await session.query(
+    `SELECT count(*)::int AS members FROM pg_auth_members
+    WHERE member = (SELECT oid FROM pg_roles WHERE rolname = current_user)`,
+  );
+  const members = Number(row?.['members']);
+  if (members < crowded) return [];
+  return [
+    {
+      severity: 'advice',
+      message: `The administrator has made ${members} roles that live, and from PostgreSQL 16 on each of them makes leasing and revoking slower.`,
+      fix: '-- spread the roles over several connections to this server, each with an administrator of its own',
+    },
+  ];
 }
 
 function missing(message: string, fix: string): Finding {
