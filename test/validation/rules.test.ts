@@ -3,7 +3,12 @@ import { test } from 'node:test';
 import { element, nullValue, oid, sequence } from '#engines/pki/asn1/writer.ts';
 import { tag } from '#engines/pki/asn1/tag.ts';
 import { sign, signatureAlgorithmOf } from '#engines/pki/x509/algorithm.ts';
-import { assembleCertificate, decodeCertificate, version3 } from '#engines/pki/x509/certificate.ts';
+import {
+  assembleCertificate,
+  decodeCertificate,
+  encodeTbsCertificate,
+  version3,
+} from '#engines/pki/x509/certificate.ts';
 import { encodeRawExtension } from '#engines/pki/x509/extension.ts';
 import type { KeyUsage } from '#engines/pki/x509/key-extensions.ts';
 import { oids } from '#engines/pki/x509/oid.ts';
@@ -110,4 +115,29 @@ test('keys that public authorities must not certify are refused by the profile o
     const found = (await validate(given, { profile: 'web_pki' })).reasons.map(({ section }) => section);
     assert.equal(found.includes('Baseline Requirements §7.1.3.1'), keyType !== 'ec-p384', keyType);
   }
+});
+
+test('the profile of the web knows signature algorithms octet for octet, RFC 5280 as their RFCs have them', async () => {
+  const anchor = certify(await subject('Root', 'rsa-2048'), await subject('Above'));
+  const leaf = await leafOf(anchor);
+  const { extensions, ...fields } = decodeCertificate(leaf.der);
+  const remade = (algorithm: Buffer) => {
+    const changed = encodeTbsCertificate({
+      ...fields,
+      signatureAlgorithm: algorithm,
+      issuer: fields.issuer.der,
+      subject: fields.subject.der,
+      extensions: [...extensions.values()].map((each) => encodeRawExtension(each.oid, each.critical, each.value)),
+    });
+    const der = assembleCertificate(changed, algorithm, sign(anchor.key.privateKey, 'rsa-2048', changed));
+    return { ...leaf, der };
+  };
+  const breaks = async (algorithm: Buffer) => {
+    const given = { leaf: remade(algorithm), anchors: [anchor] };
+    assert.deepEqual(codes(await validate(given)), []);
+    const { reasons } = await validate(given, { profile: 'web_pki' });
+    return reasons.some(({ section }) => section === 'Baseline Requirements §7.1.3.2');
+  };
+  assert.equal(await breaks(signatureAlgorithmOf('rsa-2048')), false);
+  assert.equal(await breaks(sequence([oid(oids.sha256WithRsa)])), true);
 });

@@ -19,6 +19,7 @@ type Breach = readonly [found: string, expected: string, section: string];
 export function conformanceFindings(parsed: ParsedCertificate, role: Role): Finding[] {
   const breaches = [
     ...fieldBreaches(parsed),
+    ...(role === 'anchor' ? [] : signatureBreaches(parsed)),
     ...criticalityBreaches(parsed),
     ...contentBreaches(parsed),
     ...keyIdentifierBreaches(parsed, role),
@@ -50,6 +51,27 @@ function fieldBreaches({ certificate, key }: ParsedCertificate): Breach[] {
   if (certificate.hasEarlyGeneralizedTime)
     breaches.push(['a GeneralizedTime before 2050', 'UTCTime through 2049', 'RFC 5280 §4.1.2.5']);
   return breaches;
+}
+
+/** Baseline Requirements §7.1.3.2: the AlgorithmIdentifiers, octet for octet. */
+const signatureAlgorithms: ReadonlySet<string> = new Set([
+  ...['0b', '0c', '0d'].map((hash) => `300d06092a864886f70d0101${hash}0500`),
+  ...['02', '03', '04'].map((hash) => `300a06082a8648ce3d0403${hash}`),
+  ...[
+    ['01', '20'],
+    ['02', '30'],
+    ['03', '40'],
+  ].map(([hash, salt]) => {
+    const identifier = `300d06096086480165030402${hash}0500`;
+    return `304106092a864886f70d01010a3034a00f${identifier}a11c301a06092a864886f70d010108${identifier}a2030201${salt}`;
+  }),
+]);
+
+function signatureBreaches({ certificate }: ParsedCertificate): Breach[] {
+  const { der, oid } = certificate.signatureAlgorithm;
+  if (signatureAlgorithms.has(der.toString('hex'))) return [];
+  const found = `a signature algorithm (${oidName(oid)}) that is written otherwise`;
+  return [[found, 'one of the nine of the section', 'Baseline Requirements §7.1.3.2']];
 }
 
 const mustNotBeCritical: readonly (readonly [ExtensionKind, string])[] = [
