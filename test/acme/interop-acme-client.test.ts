@@ -14,7 +14,7 @@ import { type InteropWorld, interopWorld, inventory } from './interop-world.ts';
 interface Solver {
   readonly priority: string;
   readonly solve: (authorization: acme.Authorization, token: string, keyAuthorization: string) => Promise<unknown>;
-  readonly clean: (authorization: acme.Authorization) => Promise<unknown>;
+  readonly clean: (authorization: acme.Authorization, token: string) => Promise<unknown>;
 }
 
 async function httpSolver(context: TestContext, { httpPort }: InteropWorld): Promise<Solver> {
@@ -28,7 +28,7 @@ async function httpSolver(context: TestContext, { httpPort }: InteropWorld): Pro
   return {
     priority: 'http-01',
     solve: async (_, token, value) => answers.set(`/.well-known/acme-challenge/${token}`, value),
-    clean: async () => answers.clear(),
+    clean: async (_, token) => answers.delete(`/.well-known/acme-challenge/${token}`),
   };
 }
 
@@ -69,7 +69,7 @@ async function newClient(world: InteropWorld): Promise<acme.Client> {
     externalAccountBinding: { kid: key.key_id, hmacKey: key.hmac_key },
     backoffMin: 100,
     backoffMax: 500,
-    backoffAttempts: 20,
+    backoffAttempts: 60,
   });
 }
 
@@ -86,7 +86,7 @@ async function issue(
     challengePriority: [priority],
     challengeCreateFn: async (authorization, challenge, value) =>
       void (await solve(authorization, challenge.token, value)),
-    challengeRemoveFn: async (authorization) => void (await clean(authorization)),
+    challengeRemoveFn: async (authorization, challenge) => void (await clean(authorization, challenge.token)),
   });
   return new X509Certificate(pem);
 }
