@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, request as requestHttps } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { startChancery } from '#test/chancery.ts';
@@ -84,3 +84,44 @@ async function startLossyProxy(context: TestContext, pebble: Pebble) {
   });
   return { lost, directory: `https://127.0.0.1:${(server.address() as AddressInfo).port}${target.pathname}` };
 }
+
+test('an authority that is none, or an evil one, gets nothing and is told in a sentence', async (context) => {
+  const pebble = await startPebble(context);
+  let answer: (reply: ServerResponse) => void = () => undefined;
+  const evil = createServer(pebble.tls, (_request, reply) => answer(reply));
+  evil.listen(0, '127.0.0.1');
+  await once(evil, 'listening');
+  context.after(() => {
+    evil.closeAllConnections();
+    evil.close();
+  });
+  const { port } = evil.address() as AddressInfo;
+  const here = `https://127.0.0.1:${port}`;
+  const server = await startChancery(context, { env: { CHANCERY_OUTBOUND_ALLOW: '127.0.0.1' } });
+  const directory = (fields: object) => (reply: ServerResponse) =>
+    reply.end(JSON.stringify({ newNonce: `${here}/n`, newAccount: `${here}/a`, newOrder: `${here}/o`, ...fields }));
+  const cases: [string, typeof answer, RegExp][] = [
+    ['no JSON', (reply) => reply.end('<html>'), /directory is not JSON/],
+    ['too much', (reply) => reply.end(Buffer.alloc(2_000_000, 0x20)), /more than 1048576 bytes/],
+    ['elsewhere', (reply) => reply.writeHead(302, { location: 'http://169.254.169.254/' }).end(), /points elsewhere/],
+    ['without TLS', directory({ newNonce: 'http://127.0.0.1/n' }), /newNonce is not valid/],
+    ['no nonce', directory({}), /gives no nonce/],
+    ['metadata', directory({ newNonce: 'https://169.254.169.254/n' }), /no address of the public Internet/],
+    ['file', directory({ newAccount: 'file:///etc/passwd' }), /newAccount is not valid/],
+    ['error', (reply) => reply.writeHead(403).end('{"type":"x","detail":"\\u001b[2J no"}'), /no \(x\)/],
+  ];
+  for (const [name, how, text] of cases) {
+    answer = how;
+    const reply = await server.call(
+      'POST',
+      'acme/accounts',
+      accountAt(pebble, {
+        name: `evil-${name.replaceAll(' ', '-').toLowerCase()}`,
+        directory: `${here}/${encodeURI(name)}`,
+      }),
+    );
+    assert.ok([422, 503].includes(reply.status), `${name}: ${JSON.stringify(reply.body)}`);
+    assert.match(reply.body.detail, text, name);
+    assert.doesNotMatch(reply.body.detail, /\p{C}/u);
+  }
+});

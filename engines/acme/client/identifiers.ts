@@ -11,11 +11,16 @@ export interface Identifier {
 
 const dnsName = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
+/** What may stand in a name before it is put into A-labels: that reads a URL, and takes `a` from `a/b`. */
+const inNames = /^[\p{L}\p{M}\p{N}._-]+$/u;
+
 /** Undefined for what is neither. */
 export function readIdentifier(text: string): Identifier | undefined {
   if (isIP(text) !== 0) return { type: 'ip', value: canonicalAddress(text) };
   const wildcard = text.startsWith('*.');
-  const ascii = domainToASCII(wildcard ? text.slice(2) : text);
+  const name = wildcard ? text.slice(2) : text;
+  if (!inNames.test(name)) return undefined;
+  const ascii = domainToASCII(name);
   const value = `${wildcard ? '*.' : ''}${ascii}`;
   if (value.length > 253 || !dnsName.test(value) || isIP(ascii) !== 0) return undefined;
   return { type: 'dns', value };
