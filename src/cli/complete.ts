@@ -14,7 +14,8 @@ import { shellWords } from './shell-words.ts';
 /** What `chancery __complete` needs. */
 export interface Completing {
   readonly commands: readonly Command[];
-  readonly localCommands: Readonly<Record<string, { readonly summary: string }>>;
+  /** `takes`: there is an area of the same name beside it. */
+  readonly localCommands: Readonly<Record<string, { readonly summary: string; readonly takes?: unknown }>>;
   readonly env: Environment;
   readonly screen: Screen;
   readonly version: string;
@@ -60,7 +61,7 @@ async function candidatesFor(
   if (first === 'completion')
     return second === undefined ? ['bash', 'zsh', 'fish'].map((shell) => [shell, ''] as const) : [];
   if (first === 'help') return second === undefined ? [...areas, ...local] : verbs(commands, second);
-  if (Object.hasOwn(localCommands, first)) return [];
+  if (Object.hasOwn(localCommands, first) && localCommands[first]?.takes === undefined) return [];
   if (second === undefined) return verbs(commands, first);
   const command = lookUp(commands, first, second);
   return command === undefined ? [] : commandCandidates(context, command, rest.slice(2), current);
