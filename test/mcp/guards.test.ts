@@ -241,3 +241,32 @@ test('settings that cannot be used end the program with what is wrong, and no va
   await assert.rejects(startServer(context, { CHANCERY_MCP_DENIED_PATHS: 'PKI/**' }), /CHANCERY_MCP_DENIED_PATHS/);
   await assert.rejects(startServer(context, { CHANCERY_MCP_ALLOWED_ORIGINS: '*' }), /CHANCERY_MCP_ALLOWED_ORIGINS/);
 });
+
+for (const [transport, connect] of Object.entries(transports)) {
+  test(`secrets stand in results over ${transport} only when the operator wants it`, async (context) => {
+    const { client } = await connect(context, { CHANCERY_MCP_REVEAL: 'true' });
+    const shown = await callOk(client, 'pki_issue_certificate', names);
+    assert.match(shown.private_key, /^-----BEGIN PRIVATE KEY-----\n/);
+    assert.equal(shown.delivery, undefined);
+    const { tools } = await client.listTools();
+    const issue = tools.find(({ name }) => name === 'pki_issue_certificate');
+    assert.ok(Object.keys(issue?.outputSchema?.['properties'] ?? {}).includes('private_key'));
+    assert.doesNotMatch(issue?.description ?? '', /not in the result/);
+  });
+
+  test(`what looks like a secret is masked over ${transport} unless the operator turns that off`, async (context) => {
+    const description = `used with postgres://app:open-sesame-1@db/app and chy_${'x'.repeat(49)}`;
+    for (const [mask, seen] of [
+      ['true', 'used with postgres://app:[masked]@db/app and [masked: token]'],
+      ['false', description],
+    ] as const) {
+      const { client, server } = await connect(context, { CHANCERY_MCP_MASK_VALUES: mask });
+      await server.ok('POST', 'principals', { name: 'p', kind: 'agent', policies: [], description });
+      const { output } = await callOk(client, 'run_read_operation', {
+        operation: 'auth.get_principal',
+        input: { name: 'p' },
+      });
+      assert.equal(output.description, seen);
+    }
+  });
+}

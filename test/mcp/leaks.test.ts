@@ -118,7 +118,6 @@ const inVain = /^(?:acme|claim)\./;
 type Listed = (typeof allOperations)[number];
 
 function inputFor(operation: Listed, ids: Ids): Record<string, unknown> {
-  if (operation.id === 'database.run_query') return { role: ids.databaseRole, sql: 'SELECT note FROM public.notes' };
   try {
     return sampleFor(operation, ids);
   } catch (thrown) {
