@@ -92,7 +92,7 @@ test('row 48, RFC 8555 §7.3: a new account is 201 with Location, status and ord
   assert.equal(reply.status, 201);
   assert.match(
     String(reply.headers.location),
-    /^https:\/\/acme\.example\.test\/acme\/open\/account\/aca_[0-9a-z]{26}$/,
+    /^https:\/\/acme\.example\.test\/acme\/open\/account\/asa_[0-9a-z]{26}$/,
   );
   assert.deepEqual(reply.body, {
     status: 'valid',

@@ -178,7 +178,7 @@ test('row 17, RFC 8555 §6.2: newAccount takes jwk only, newOrder kid only', asy
 
 test('rows 18 and 19, RFC 8555 §6.2: an unknown kid, or one of another host or directory, is accountDoesNotExist', async () => {
   const kids = [
-    `${publicUrl}/acme/web/account/aca_00000000000000000000000000`,
+    `${publicUrl}/acme/web/account/asa_00000000000000000000000000`,
     `${publicUrl}/acme/web/account/`,
     `${publicUrl}/acme/other/account/${String(client.kid).split('/').at(-1)}`,
     String(client.kid).replace(publicUrl, 'https://evil.test'),

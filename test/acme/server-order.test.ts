@@ -255,13 +255,13 @@ test('row 72, RFC 8555 §7.4: the same finalize again answers the same, another 
   assertProblem(await finalize(made, csr({ dns: ['once.example.com'] })), 403, 'orderNotReady');
   const { certificates } = await world.server.ok('GET', 'pki/certificates?name=once.example.com');
   assert.equal(certificates.length, 1);
-  assert.match(certificates[0].purpose, /^acme order aco_[0-9a-z]{26} of aca_[0-9a-z]{26}$/);
+  assert.match(certificates[0].purpose, /^acme order aso_[0-9a-z]{26} of asa_[0-9a-z]{26}$/);
 });
 
 test('row 73, RFC 8555 §7.4: a certificate URL is shown when the order is valid, not before', async () => {
   const made = await order(dnsNames('a.example.com'));
   assert.equal(made.body.certificate, undefined);
-  assert.match((await finalize(made, csr({ dns: ['a.example.com'] }))).body.certificate, /\/certificate\/acx_/);
+  assert.match((await finalize(made, csr({ dns: ['a.example.com'] }))).body.certificate, /\/certificate\/asx_/);
 });
 
 test('row 74, RFC 8555 §7.4: an order that has expired is invalid and cannot be finalized', async (context) => {
@@ -277,7 +277,7 @@ test('row 75, RFC 8555 §7.4.1: a name is pre-authorized, a wildcard is not, and
   const made = await prover.post(url('newAuthz'), { identifier: { type: 'dns', value: 'pre.example.com' } });
   assert.equal(made.status, 201);
   assert.equal(made.body.status, 'pending');
-  assert.match(String(made.headers.location), /\/authz\/acz_/);
+  assert.match(String(made.headers.location), /\/authz\/asz_/);
   assertProblem(
     await prover.post(url('newAuthz'), { identifier: { type: 'dns', value: '*.example.com' } }),
     400,

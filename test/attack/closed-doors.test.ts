@@ -217,6 +217,16 @@ test('what is logged of a failure of ours holds nothing of the request', async (
 /** Everything that is answered without a token. A new entry here is a decision: it must change nothing and tell no tenant's secret. */
 const openRoutes = [
   'GET /.well-known/acme-challenge/{token}',
+  ...['directory', 'new-nonce', 'renewal-info/{certid}', '{rest}'].map((path) => `GET /acme/{directory}/${path}`),
+  'HEAD /acme/{directory}/new-nonce',
+  'OPTIONS /acme/{directory}/{rest}',
+  // Signed by the key of an account, or by a key that wants to become one.
+  ...(
+    'directory new-nonce new-account new-order new-authz key-change revoke-cert account/{id} account/{id}/orders ' +
+    'authz/{id} challenge/{id} order/{id} order/{id}/finalize certificate/{id} certificate/{id}/{alternate} {rest}'
+  )
+    .split(' ')
+    .map((path) => `POST /acme/{directory}/${path}`),
   'GET /pki/roots.pem',
   'GET /pki/{authority}/ca.pem',
   'GET /pki/{authority}/ca/{file}',
@@ -273,6 +283,7 @@ test('the routes without a token are those listed here, and none of them changes
   const fill = (path: string, name: string) =>
     path
       .replace('{authority}', name)
+      .replace(/\{(?:directory|id|alternate|certid)\}/g, name)
       .replace('{token}', name)
       .replace('{file}', path.includes('/ca/') ? '1.cer' : '1-0.crl')
       .replace('{rest}', 'MAA=');

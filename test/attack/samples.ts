@@ -161,6 +161,20 @@ const samples: Readonly<Record<string, (ids: Ids) => Input>> = {
   'acme.update_certificate': (ids) => ({ id: ids.acmeCertificate, renew: false }),
   'acme.create_dns_provider': () => ({ name: freshName(), settings: dnsSettings }),
   'acme.update_dns_provider': (ids) => ({ name: ids.dnsProvider, settings: dnsSettings }),
+  'acme.configure_directory': (ids) => ({
+    role: ids.role,
+    terms_of_service: 'https://example.com/terms',
+    website: 'https://example.com/',
+    caa_identities: ['example.com'],
+    profiles: { brief: { description: 'd', role: ids.role } },
+  }),
+  'acme.create_external_account_key': (ids) => ({
+    role: ids.role,
+    allowed_identifiers: ['a.example.com'],
+    description: 'd',
+  }),
+  'acme.list_external_account_keys': (ids) => ({ role: ids.role }),
+  'acme.list_subscribers': (ids) => ({ role: ids.role, principal: ids.principal }),
   'lease.list_leases': (ids) => ({
     role: `database/roles/${ids.databaseRole}`,
     target: `database/connections/${ids.connection}`,
@@ -205,6 +219,8 @@ function byName({ http }: Described, field: string, ids: Ids): unknown {
   if (field === 'id') return ids[idsBelow.find(([part]) => path.includes(part))?.[1] ?? 'token'];
   if (field === 'serial_number') return ids.serial;
   if (field === 'lease_id') return ids.lease;
+  if (field === 'key_id') return ids.externalAccountKey;
+  if (field === 'account_id') return ids.subscriber;
   if (field === 'spki_sha256') return ids.blockedKey;
   return ids[field as keyof Ids];
 }

@@ -63,6 +63,8 @@ const kept: Readonly<Record<string, readonly string[]>> = {
   'database.create_static_role': ['username', 'database'],
   'database.update_static_role': ['database'],
   'acme.create_account': ['external_account/key_id'],
+  'acme.configure_directory': ['caa_identities/0'],
+  'acme.create_external_account_key': ['allowed_identifiers/0'],
   'lease.apply_brake': ['reason'],
   'lease.forget_leases': ['reason'],
   'lease.release_brake': ['reason'],

@@ -45,6 +45,8 @@ export interface Ids {
   readonly acmeAccount: string;
   readonly acmeOrder: string;
   readonly acmeCertificate: string;
+  readonly externalAccountKey: string;
+  readonly subscriber: string;
 }
 
 /** One database server for all tenants of a test file, as on a real installation. */
@@ -96,6 +98,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
   const { events } = await admin.ok('GET', 'audit/events?operation=pki.issue_certificate&outcome=ok');
   const database = await foundDatabase(admin, tag);
   const acme = await foundAcmeClient(admin, tag);
+  const served = await foundAcmeServer(admin, tag, names.role);
   const { spki_sha256: blockedKey } = await admin.ok('POST', 'pki/compromised-keys', { spki_sha256: hashFor(tag) });
   return {
     namespace,
@@ -107,6 +110,7 @@ export async function furnish(admin: Client, namespace: string, tag: string): Pr
       ...access.ids,
       ...database,
       ...acme,
+      ...served,
       serial: issued.serial_number,
       authoritySerial: authority.serial_number,
       spki: inventory.key_sha256,
@@ -151,6 +155,13 @@ async function foundAcmeClient(admin: Client, tag: string) {
   const settings = { kind: 'webhook', url: 'https://dns.example.com/hook', secret: 'a secret of the webhook' };
   await admin.ok('POST', 'acme/dns-providers', { name: ids.dnsProvider, settings });
   return { ...ids, acmeOrder: `aco_01${tag}00000000000000`, acmeCertificate: `acc_01${tag}00000000000000` };
+}
+
+/** A configured directory and an external account key. Without HTTPS no client registers: of an account there is a form only. */
+async function foundAcmeServer(admin: Client, tag: string, role: string) {
+  await admin.ok('PUT', `acme/directories/${role}`, { website: 'https://example.com/' });
+  const key = await admin.ok('POST', 'acme/external-account-keys', { role, description: tag.toUpperCase() });
+  return { externalAccountKey: key.key_id as string, subscriber: `asa_${`01${tag}`.padEnd(26, '0')}` };
 }
 
 function hashFor(tag: string): string {

@@ -98,7 +98,7 @@ function completed({ issuer }: ServerDeps, row: OrderRow, issued: IssuedCertific
   const der = derOf(issued.certificate);
   const facts = issuer.readCertificate(der);
   const certificate: CertificateRow = {
-    id: newId('acx', now),
+    id: newId('asx', now),
     namespace: row.namespace,
     role: row.role,
     account_id: row.account_id,

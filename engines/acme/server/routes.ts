@@ -40,25 +40,25 @@ const byAccount: Readonly<Record<string, readonly [AccountResource, string]>> = 
 };
 
 export function serverRoutes(parts: ResourceParts): PublicRoute[] {
-  const accounts = Object.entries(byAccount).flatMap(([path, [resource, summary]]) =>
+  const accounts = Object.entries(byAccount).map(([path, [resource, summary]]) =>
     postRoute(parts, path, summary, 'kid', (within, post) => resource(within, asAccount(post))),
   );
   return [
     getRoute(parts, 'directory', 'ACME: the directory of a role (RFC 8555 §7.1.1)', (directory) =>
       showDirectory(parts, directory),
     ),
-    onlyPost(parts, 'directory', 'ACME: the directory, by POST-as-GET', 'either', async (_, post) => {
+    postRoute(parts, 'directory', 'ACME: the directory, by POST-as-GET', 'either', async (_, post) => {
       assertPostAsGet(post);
       return showDirectory(parts, post.directory);
     }),
     getRoute(parts, 'new-nonce', 'ACME: a fresh nonce (RFC 8555 §7.2)', () => ({ status: 204 })),
     { ...getRoute(parts, 'new-nonce', 'ACME: a fresh nonce (RFC 8555 §7.2)', () => ({ status: 200 })), method: 'HEAD' },
-    onlyPost(parts, 'new-nonce', 'ACME: a fresh nonce, by POST-as-GET', 'either', async (_, post) => {
+    postRoute(parts, 'new-nonce', 'ACME: a fresh nonce, by POST-as-GET', 'either', async (_, post) => {
       assertPostAsGet(post);
       return { status: 204 };
     }),
-    ...postRoute(parts, 'new-account', 'ACME: registers an account (RFC 8555 §7.3)', 'jwk', newAccount),
-    ...postRoute(parts, 'revoke-cert', 'ACME: revokes a certificate (RFC 8555 §7.6)', 'either', revokeCertificate),
+    postRoute(parts, 'new-account', 'ACME: registers an account (RFC 8555 §7.3)', 'jwk', newAccount),
+    postRoute(parts, 'revoke-cert', 'ACME: revokes a certificate (RFC 8555 §7.6)', 'either', revokeCertificate),
     ...accounts,
     getRoute(parts, 'renewal-info/:certid', 'ACME: when to renew a certificate (RFC 9773)', (directory, request) =>
       renewalInfo(parts, directory, request),
@@ -74,24 +74,6 @@ function asAccount(post: Post): AccountPost {
 }
 
 function postRoute(
-  parts: ResourceParts,
-  path: string,
-  summary: string,
-  signer: Signer,
-  resource: Resource,
-): PublicRoute[] {
-  return [
-    onlyPost(parts, path, summary, signer, resource),
-    // RFC 8555 §6.3: a GET is no way around the signature.
-    {
-      ...getRoute(parts, path, `${summary}: POST only`, () => {
-        throw malformed('This resource is read by POST-as-GET (RFC 8555 section 6.3).', 405);
-      }),
-    },
-  ];
-}
-
-function onlyPost(
   parts: ResourceParts,
   path: string,
   summary: string,
@@ -209,15 +191,32 @@ function tell(parts: ResourceParts, error: AcmeError, directory: Directory | und
   };
 }
 
+/** What is read or done by signed requests only. */
+const signedPath = new RegExp(
+  `^(?:${['new-account', 'revoke-cert', ...Object.keys(byAccount)].map((path) => path.replaceAll(/:\w+/g, '[^/]+')).join('|')})$`,
+);
+
+/** RFC 8555 §6.3: a GET is no way around the signature. */
+function signatureNeeded(): AcmeError {
+  return malformed('This resource is read by POST-as-GET (RFC 8555 section 6.3).', 405);
+}
+
 /** Below a directory everything is answered in the words of ACME, also what does not exist. */
 function elsewhere(parts: ResourceParts): PublicRoute[] {
   const nothing = (method: 'GET' | 'POST'): PublicRoute => ({
     method,
     path: `${base}/*`,
-    summary: 'ACME: what does not exist',
+    summary: 'ACME: what does not exist, or not by this method',
     bodyLimit,
     ...(method === 'POST' ? { consumes: [mediaType] } : {}),
-    handle: (request) => refuse(parts, malformed('There is nothing at this URL.', 404), request.params['directory']),
+    handle: ({ params }) => {
+      const isSigned = method === 'GET' && signedPath.test(params['*'] ?? '');
+      return refuse(
+        parts,
+        isSigned ? signatureNeeded() : malformed('There is nothing at this URL.', 404),
+        params['directory'],
+      );
+    },
     refuse: (error, request) => refuse(parts, error, request.params['directory']),
   });
   const preflight: PublicRoute = {

@@ -13,7 +13,7 @@ import { accountId, contactList, directoryRole, jsonText, requireDirectory, thum
 
 /** Accounts: made, changed, deactivated, given another key (RFC 8555 §7.3). */
 
-const accountResource = (input: { readonly account_id: string }) => `acme/accounts/${input.account_id}`;
+const accountResource = (input: { readonly account_id: string }) => `acme/subscribers/${input.account_id}`;
 
 const registration = z.strictObject({
   role: directoryRole,
@@ -56,7 +56,7 @@ async function register(
   await assertAccountRate(deps, place, input.source_address, others, now);
   const external = input.external_key_id === null ? undefined : await requireExternal(deps, place, input, now);
   const row: AccountRow = {
-    id: newId('aca', now),
+    id: newId('asa', now),
     namespace,
     role: input.role,
     status: 'valid',

@@ -74,7 +74,7 @@ export async function planAuthorization(
   const trusted = isTrusted(account, name);
   const expires = now + 1000 * (trusted ? settings.authorization_lifetime : settings.order_lifetime);
   const row: AuthorizationRow = {
-    id: newId('acz', now),
+    id: newId('asz', now),
     namespace: account.namespace,
     role: account.role,
     account_id: account.id,
@@ -103,7 +103,7 @@ function newChallenge(
   position: number,
 ): ChallengeRow {
   return {
-    id: newId('acc', created_at),
+    id: newId('ash', created_at),
     namespace,
     authorization_id: id,
     type,
@@ -158,7 +158,7 @@ export const acceptAuthorization = defineAct({
   input: z.strictObject({ account_id: accountId, identifier, source_address: sourceAddress }),
   output: z.strictObject({ authorization_id: authorizationId }),
   effect: 'additive',
-  resource: ({ account_id }) => `acme/accounts/${account_id}`,
+  resource: ({ account_id }) => `acme/subscribers/${account_id}`,
   async run(grant, input, deps: ServerDeps) {
     const account = await requireAccount(deps.store, grant.namespace, input.account_id);
     const directory = await requireDirectory(deps, account.namespace, account.role);
@@ -184,7 +184,7 @@ export const deactivateAuthorization = defineAct({
   output: z.strictObject({}),
   effect: 'mutating',
   idempotent: true,
-  resource: ({ authorization_id }) => `acme/authorizations/${authorization_id}`,
+  resource: ({ authorization_id }) => `acme/subscriber-authorizations/${authorization_id}`,
   async run(grant, input, { store }: ServerDeps) {
     const account = await requireAccount(store, grant.namespace, input.account_id);
     const row = await requireAuthorization(store, account, input.authorization_id);

@@ -17,7 +17,7 @@ export const acceptChallenge = defineAct({
   input: z.strictObject({ account_id: accountId, challenge_id: challengeId, claim: claim.nullable() }),
   output: z.strictObject({ claimed: z.boolean().describe('Whether the claim holds: its holder validates') }),
   effect: 'mutating',
-  resource: ({ challenge_id }) => `acme/challenges/${challenge_id}`,
+  resource: ({ challenge_id }) => `acme/subscriber-challenges/${challenge_id}`,
   async run(grant, input, { store }: ServerDeps) {
     const account = await requireAccount(store, grant.namespace, input.account_id);
     const { challenge, authorization } = await requireChallenge(store, account, input.challenge_id);
@@ -71,7 +71,7 @@ export const recordValidation = defineAct({
   input: validation,
   output: z.strictObject({ next_attempt_at: z.number().int().nullable() }),
   effect: 'mutating',
-  resource: ({ challenge_id }) => `acme/challenges/${challenge_id}`,
+  resource: ({ challenge_id }) => `acme/subscriber-challenges/${challenge_id}`,
   async run(grant, input, deps: ServerDeps) {
     const { store } = deps;
     const found = await findClaimed(deps, grant.namespace, input.challenge_id, input.claim);

@@ -9,10 +9,10 @@ import { malformed } from '#acme/server/problem.ts';
 
 const id = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-9a-z]{26}$`));
 
-export const accountId = id('aca');
-export const orderId = id('aco');
-export const authorizationId = id('acz');
-export const challengeId = id('acc');
+export const accountId = id('asa');
+export const orderId = id('aso');
+export const authorizationId = id('asz');
+export const challengeId = id('ash');
 export const directoryRole = name;
 export const thumbprint = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 export const jsonText = z.string().max(16_384);

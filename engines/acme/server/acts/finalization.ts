@@ -43,7 +43,7 @@ export const acceptFinalization = defineAct({
   output: outcome,
   effect: 'additive',
   openWorld: true,
-  resource: ({ order_id }) => `acme/orders/${order_id}`,
+  resource: ({ order_id }) => `acme/subscriber-orders/${order_id}`,
   async intend(grant, input, deps: ServerDeps) {
     const { now } = grant;
     const account = await requireAccount(deps.store, grant.namespace, input.account_id);
@@ -197,7 +197,7 @@ export const resumeIssuance = defineAct({
   output: outcome,
   effect: 'additive',
   openWorld: true,
-  resource: ({ order_id }) => `acme/orders/${order_id}`,
+  resource: ({ order_id }) => `acme/subscriber-orders/${order_id}`,
   async run(grant, input, deps: ServerDeps) {
     const row = await deps.store.first<OrderRow>(
       `SELECT * FROM acme_server_orders WHERE id = ? AND namespace = ? AND claim = ? AND status = 'processing'`,

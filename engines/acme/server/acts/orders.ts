@@ -37,7 +37,7 @@ export const acceptOrder = defineAct({
   input: newOrder,
   output: z.strictObject({ order_id: orderId }),
   effect: 'additive',
-  resource: ({ account_id }) => `acme/accounts/${account_id}`,
+  resource: ({ account_id }) => `acme/subscribers/${account_id}`,
   run: (grant, input, deps: ServerDeps) =>
     deps.places.hold(`order ${input.account_id}`, (others) => order(grant, input, deps, others)),
 });
@@ -98,7 +98,7 @@ function newRow(
 ): OrderRow {
   const expires = now + settings.order_lifetime * 1000;
   return {
-    id: newId('aco', now),
+    id: newId('aso', now),
     namespace: account.namespace,
     role: account.role,
     account_id: account.id,

@@ -27,7 +27,7 @@ export const acceptRevocation = defineAct({
   output: z.strictObject({}),
   effect: 'destructive',
   openWorld: true,
-  resource: ({ serial_number }) => `acme/certificates/${serial_number}`,
+  resource: ({ serial_number }) => `acme/subscriber-certificates/${serial_number}`,
   async run(grant, { serial_number: serialNumber, reason, account_id: account }, { issuer }: ServerDeps) {
     const revoked = await issuer.revoke(grant.namespace, { serialNumber }, reason);
     if (revoked === 0) throw new AcmeError('alreadyRevoked', 'The certificate is revoked already.');

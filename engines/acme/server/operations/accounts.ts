@@ -45,10 +45,10 @@ function show(row: AccountRow): z.output<typeof view> {
 
 const accountId = z
   .string()
-  .regex(/^aca_[0-9a-z]{26}$/, 'an id as it ends the URL of the account')
+  .regex(/^asa_[0-9a-z]{26}$/, 'an id as it ends the URL of the account')
   .describe('Id of the account, with which its URL ends');
 const byId = z.strictObject({ account_id: accountId });
-const accountResource = ({ account_id }: { readonly account_id: string }): string => `acme/accounts/${account_id}`;
+const accountResource = ({ account_id }: { readonly account_id: string }): string => `acme/subscribers/${account_id}`;
 
 export const listSubscribers = defineOperation({
   id: 'acme.list_subscribers',
@@ -63,7 +63,7 @@ export const listSubscribers = defineOperation({
   http: { method: 'GET', path: '/acme/subscribers' },
   cli: { columns: ['account_id', 'role', 'principal', 'status', 'created_at'] },
   effect: 'read',
-  resource: () => 'acme/accounts',
+  resource: () => 'acme/subscribers',
   async run(grant, { role, principal, limit, cursor }, { store }: ServerDeps) {
     const before = cursor === undefined ? '~' : decodeCursor(cursor, 'string');
     const filters = [
