@@ -168,9 +168,9 @@ function exchange(outgoing: OutboundRequest, given: Exchange): Promise<OutboundR
     };
     const sent = open(url, requestOptions(outgoing, given), onAnswer);
     const connection = watchConnection(sent, given.connectMs);
-    sent.on('error', () => {
+    sent.on('error', (cause) => {
       const Kind = connection.isMade() ? OutboundError : NotConnected;
-      reject(new Kind('connection_failed', `no connection to ${host}, or it broke`));
+      reject(new Kind('connection_failed', `no connection to ${host}, or it broke`, cause));
     });
     sent.end(outgoing.body);
   });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readIdentifier, sameNames } from '#acme/client/identifiers.ts';
 import { certificateKeyTypes, makeKey } from '#acme/client/keys.ts';
 import { renewalByLife, renewalByWindow } from '#acme/client/renewal/schedule.ts';
