@@ -31,16 +31,19 @@ export interface FailureView {
 /** At most this many findings: a model reads no more either. */
 const maxDetails = 20;
 
+/** Characters of JSON that further facts may have; a refusal of a thousand names repeats itself. */
+const longestMembers = 16_384;
+
 export function viewFailure(error: BackendError, next: string | undefined): FailureView {
   const { code, message, hint, details, members, retryAfter, requestId } = error;
   return {
+    ...(JSON.stringify(members).length <= longestMembers ? members : {}),
     code,
     message,
     ...(hint === undefined ? {} : { hint }),
     ...(next === undefined ? {} : { next }),
     ...(details.length === 0 ? {} : { details: details.slice(0, maxDetails) }),
     ...(retryAfter === undefined ? {} : { retry_after: Math.max(1, Math.ceil(retryAfter)) }),
-    ...members,
     ...(requestId === undefined ? {} : { request_id: requestId }),
   };
 }

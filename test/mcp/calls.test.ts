@@ -117,6 +117,20 @@ test('search finds by words, describe shows the whole, run runs what is not on t
     assert.equal((await callRefused(client, 'search_operations', args)).code, 'invalid_request', JSON.stringify(args));
 });
 
+test('a refusal of very much says no more than a model can read', async (context) => {
+  const server = await startServer(context);
+  await foundPki(server);
+  const client = await connectHttp(context, server);
+  const dnsNames = Array.from({ length: 1000 }, (_, index) => `${'a'.repeat(60)}.${index}.example.org`);
+  const result = await client.callTool({
+    name: 'pki_issue_certificate',
+    arguments: { role: 'web', dns_names: dnsNames },
+  });
+  const text = JSON.stringify(result);
+  assert.equal(result.isError, true);
+  assert.ok(text.length < 65_536, `${text.length} characters`);
+});
+
 test('lists come in pages', async (context) => {
   const server = await startServer(context);
   await foundPki(server);
