@@ -143,7 +143,7 @@ function refused(
       ...residue.map(({ place, object, reason }) => ({ at: `${place}: ${object}`, message: reason })),
     ],
     hint,
-    members: { missing: findings.map(({ message, fix }) => ({ message, fix })) },
+    members: findings.length === 0 ? {} : { missing: findings.map(({ message, fix }) => ({ message, fix })) },
   });
 }
 

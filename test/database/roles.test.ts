@@ -106,6 +106,10 @@ test('names and statements that could be more than they seem are refused or quot
     const { status, body } = await server.call('POST', 'database/roles', { name: 'r', connection: 'app', ...fields });
     assert.ok(status === 422 || status === 400, `${JSON.stringify(fields)}: ${status} ${JSON.stringify(body)}`);
   }
+  // Nothing is missing where the role itself is wrong, and nothing is said of it.
+  const unusable = { name: 'r', connection: 'app', creation_statements: ['CREATE ROLE {{name}}'] };
+  const { status, body } = await server.call('POST', 'database/roles', unusable);
+  assert.deepEqual([status, 'missing' in body], [422, false]);
   assert.deepEqual(await world.root(world.read), [{ note: 'first' }]);
   await world.root(`CREATE ROLE "x""; DROP TABLE public.notes; --"`);
   await world.root(`GRANT "x""; DROP TABLE public.notes; --" TO chancery_admin WITH ADMIN OPTION`);
