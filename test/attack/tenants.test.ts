@@ -255,6 +255,8 @@ const selfOperations = [
   'auth.revoke_token',
   'policy.test_policy',
   'policy.list_approvals',
+  'claim.redeem_claim',
+  'claim.list_claims',
 ];
 
 test('a principal without a policy is denied every operation that is not about itself, whatever exists', async (context) => {

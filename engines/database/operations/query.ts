@@ -36,7 +36,10 @@ const input = z.strictObject({
     .max(100)
     .default([])
     .describe('Values of the parameters in order: texts, numbers, truth values, null; at most 100'),
-  database: identifier.optional().describe('Database to connect to; default: that of the role'),
+  database: identifier
+    .refine((name) => Buffer.byteLength(name) <= 63, 'at most 63 bytes; servers cut longer ones')
+    .optional()
+    .describe('Database to connect to, at most 63 bytes; default: that of the role'),
   max_rows: z.coerce.number().int().min(1).max(10_000).default(100).describe('Rows at most, 1 to 10,000; default 100'),
   max_bytes: z.coerce
     .number()
