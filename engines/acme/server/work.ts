@@ -88,6 +88,7 @@ export function createWork(parts: WorkParts): Work {
     };
     track(work());
   };
+  const startedAt = clock.now();
   let isFirst = true;
   /** Challenges wait for a place. */
   let isBehind = false;
@@ -120,9 +121,9 @@ export function createWork(parts: WorkParts): Work {
   };
   const sweepOnce = async (): Promise<void> => {
     const now = clock.now();
-    // A store in a file has one server: whoever held claims before is dead.
+    // A store in a file has one server: whoever held claims before this one started is dead.
     if (isFirst && store.kind === 'sqlite')
-      await store.commit([challenges, orders].map((kind) => endClaims(kind, now)));
+      await store.commit([challenges, orders].map((kind) => endClaims(kind, now, startedAt)));
     isFirst = false;
     await sweepChallenges();
     await sweepOrders();
@@ -163,8 +164,10 @@ function due(store: Store, { table }: Kind, now: number, most: number): Promise<
   );
 }
 
-function endClaims({ table }: Kind, now: number): Change {
-  return update(table, { next_attempt_at: now }, { status: 'processing', next_attempt_at: { gt: now } });
+/** Ends the claims that were made before a time, and none that was made since. */
+function endClaims({ table, claimTime }: Kind, now: number, madeBefore: number): Change {
+  const where = { status: 'processing', claim: { not: null }, next_attempt_at: { lt: madeBefore + claimTime } };
+  return update(table, { next_attempt_at: now }, where);
 }
 
 /** Takes a row that nobody else took meanwhile. */
