@@ -17,7 +17,7 @@ export async function requireKnown(deps: LeaseDeps, namespace: string, filter: F
     if (value === undefined || (await hasLeases(deps, namespace, field, value))) continue;
     const names = await namesOf(deps, namespace, field);
     if (names.includes(value)) continue;
-    const near = didYouMean(value, names) ?? (names[0] === undefined ? undefined : `one that exists is ${names[0]}`);
+    const near = didYouMean(value, names) ?? (names[0] === undefined ? undefined : `one that exists is ${names[0]}.`);
     const sentence = `There is no ${field} ${value}, and no lease of it: nothing was ended.`;
     throw new AppError('not_found', sentence, near === undefined ? {} : { hint: capital(near) });
   }
