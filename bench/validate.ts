@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Certificate, CertificateChainValidationEngine } from 'pkijs';
 import { validateCertificate } from '#pki/validation/validate.ts';
 import { decodePem } from '#pki/x509/pem.ts';
 import { hostName } from './harness/csr.ts';
@@ -14,7 +15,7 @@ import { apiRequest, measure, withServer } from './harness/world.ts';
 /** Validation of a chain of three P-256 certificates. */
 export const benchmark: Benchmark = {
   name: 'validate',
-  summary: 'certification paths validated per second, beside openssl verify and the bare signature checks of Node',
+  summary: 'certification paths validated per second, beside openssl verify, pkijs and the bare signature checks of Node',
   async run({ seconds, warmUp }) {
     await withServer({}, async (server) => {
       const issued = (await server.ok('POST', 'pki/certificates', { role: 'web', dns_names: [hostName(1)] })) as {
@@ -24,6 +25,7 @@ export const benchmark: Benchmark = {
       const pems = [issued.certificate, ...issued.chain];
       const bare = bareRate(pems, seconds);
       const openssl = opensslRates(pems, seconds);
+      const pkijs = await pkijsRate(pems, seconds);
       const [leaf, ...above] = pems.map(
         (pem) => decodePem(pem, { label: 'CERTIFICATE', maxLength: 65_536, maxBlocks: 1 })[0],
       );
@@ -64,6 +66,7 @@ export const benchmark: Benchmark = {
           ['the validator on one thread', engine, ratio(engine, bare)],
           ['openssl verify, one process for 200 certificates', openssl.batched, ratio(openssl.batched, bare)],
           ['openssl verify, a process for each', openssl.single, ratio(openssl.single, bare)],
+          ['pkijs, parsed each time; without name and purpose', pkijs, ratio(pkijs, bare)],
           ['bare: X509Certificate parsed, two signatures, name and dates', bare],
         ],
       );
@@ -85,6 +88,18 @@ function bareRate(pems: readonly string[], seconds: number): number {
         ({ validFrom, validTo }) => Date.parse(validFrom) <= now && now < Date.parse(validTo),
       );
     if (!good) throw new Error('the chain does not validate');
+  });
+}
+
+/** The chain engine of pkijs knows neither host names nor purposes; it reads the certificates anew, as the others do. */
+function pkijsRate(pems: readonly string[], seconds: number): Promise<number> {
+  const ders = pems.map((pem) => new X509Certificate(pem).raw);
+  return asyncRate(seconds, 1, async () => {
+    const [leaf, intermediate, root] = ders.map((der) => Certificate.fromBER(der));
+    if (!leaf || !intermediate || !root) throw new Error('the chain is too short');
+    const engine = new CertificateChainValidationEngine({ trustedCerts: [root], certs: [intermediate, leaf] });
+    const { result, resultMessage } = await engine.verify();
+    if (!result) throw new Error(`pkijs does not verify the chain: ${resultMessage}`);
   });
 }
 
