@@ -15,7 +15,8 @@ import { apiRequest, measure, withServer } from './harness/world.ts';
 /** Validation of a chain of three P-256 certificates. */
 export const benchmark: Benchmark = {
   name: 'validate',
-  summary: 'certification paths validated per second, beside openssl verify, pkijs and the bare signature checks of Node',
+  summary:
+    'certification paths validated per second, beside openssl verify, pkijs and the bare signature checks of Node',
   async run({ seconds, warmUp }) {
     await withServer({}, async (server) => {
       const issued = (await server.ok('POST', 'pki/certificates', { role: 'web', dns_names: [hostName(1)] })) as {
