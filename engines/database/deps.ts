@@ -11,7 +11,13 @@ import type { EngineName, TargetKind } from './target.ts';
 /** Asks the policies whether the principal of a grant may do something else as well; gives the limits that they set. */
 export type Recheck = (
   grant: Grant,
-  also: { readonly operation: string; readonly resource: string; readonly ttl?: number | undefined },
+  also: {
+    readonly operation: string;
+    readonly resource: string;
+    readonly ttl?: number | undefined;
+    /** It was allowed before, and goes on. */
+    readonly approvedBefore?: boolean | undefined;
+  },
 ) => Promise<Limits>;
 
 /** What the operations of the database engine work with. */

@@ -89,7 +89,12 @@ async function mayRenew(
   ttl: number,
 ): Promise<{ maxTtl: number }> {
   if (readRevocation(lease).certificateRole !== undefined) throw certificateEnds();
-  const limits = await recheck(grant, { operation: 'database.issue_credentials', resource: lease.role, ttl });
+  const limits = await recheck(grant, {
+    operation: 'database.issue_credentials',
+    resource: lease.role,
+    ttl,
+    approvedBefore: true,
+  });
   const stored = await directory.role(lease.namespace, lease.role.slice('database/roles/'.length));
   if (stored === undefined || !lease.role.startsWith('database/roles/'))
     throw new AppError('refused', 'The role of this lease does not exist any more.', {

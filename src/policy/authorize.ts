@@ -35,22 +35,31 @@ export interface AlsoAsked {
   readonly operation: string;
   readonly resource: string;
   readonly ttl?: number | undefined;
+  /** It was allowed before, after an approval where one is wanted, and goes on: as when a lease is renewed. */
+  readonly approvedBefore?: boolean | undefined;
 }
 
 /**
  * Asks the policies about another operation by the same principal, and returns the limits that they set. Makes no
- * grant. Throws `denied`, with the rule; a rule that asks for an approval denies nothing, since that was given before.
+ * grant. Throws `denied`, with the rule, and also where only an approval would do: it can be asked for by nothing but
+ * that operation itself.
  */
 export function createRecheck(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'policies'>): Recheck {
   const judge = createJudge(deps.policies ?? createPolicyBook(deps.store), deps.jobs);
-  return async (grant, { operation, resource, ttl }) => {
+  return async (grant, { operation, resource, ttl, approvedBefore: approved = false }) => {
     const { principal, purpose, sourceAddress, now } = grant;
-    const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved: true, now };
+    const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved, now };
     const question = { subject: principal, access: 'policy', installation: false, owned: false, request } as const;
     const verdict = await judge.judge(question);
     if (verdict.outcome === 'allowed') return verdict.limits;
     if (verdict.outcome === 'denied') throw denied(verdict, principal, request);
-    throw new AppError('denied', `${operation} on ${resource} needs an approval.`);
+    throw new AppError(
+      'denied',
+      `${operation} on ${resource} needs an approval, which cannot be given for more than itself.`,
+      {
+        hint: 'Ask somebody who may do it without one.',
+      },
+    );
   };
 }
 

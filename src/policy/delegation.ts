@@ -1,7 +1,7 @@
 import { AppError } from '#core/errors.ts';
 import type { Grant, Limits } from '#core/grant.ts';
 import type { PrincipalRow } from '#storage/core-tables.ts';
-import type { AlsoAsked, AuthorizeDeps } from './authorize.ts';
+import { type AlsoAsked, type AuthorizeDeps, createRecheck } from './authorize.ts';
 import { createPolicyBook } from './book.ts';
 import { denied } from './explain.ts';
 import { assertMayGive } from './granting.ts';
@@ -17,6 +17,8 @@ export interface Delegation {
    * for it either (granting.ts): whoever has the bound key acts as that principal.
    */
   bindTo(grant: Grant, principal: string): Promise<BoundPrincipal>;
+  /** Throws `denied` unless the caller may do by itself what it is about to let others do. */
+  assertMayItself(grant: Grant, also: AlsoAsked): Promise<void>;
   /**
    * The limits that the policies set. Throws `denied` when the principal is gone, disabled or not allowed, or when only
    * an approval would do: nobody is there to ask for one.
@@ -40,6 +42,7 @@ export interface DelegatedRequest extends AlsoAsked {
 export function createDelegation(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'policies'>): Delegation {
   const { store, policies = createPolicyBook(deps.store) } = deps;
   const judge = createJudge(policies, deps.jobs);
+  const recheck = createRecheck({ ...deps, policies });
   return {
     async bindTo(grant, name) {
       const row = await store.first<PrincipalRow>('SELECT * FROM principals WHERE namespace = ? AND name = ?', [
@@ -50,6 +53,7 @@ export function createDelegation(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'p
       await assertMayGive(policies, grant.principal, JSON.parse(row.policies) as string[]);
       return { id: row.id, name: row.name };
     },
+    assertMayItself: async (grant, also) => void (await recheck(grant, also)),
     async limitsOf(principal, { operation, resource, ttl, purpose, sourceAddress, now }) {
       const row = await store.first<PrincipalRow>('SELECT * FROM principals WHERE namespace = ? AND id = ?', [
         principal.namespace,

@@ -437,3 +437,27 @@ test('a directory that is closed serves the accounts no more that came without a
   await world.server.ok('DELETE', 'acme/directories/closing');
   assertProblem(await order(), 403, 'unauthorized');
 });
+
+test('nobody opens a directory to everybody whose roles they may not issue by themselves', async () => {
+  await world.server.ok('POST', 'pki/roles', {
+    name: 'narrow',
+    authority: 'issuing',
+    allowed_domains: ['a.example.com'],
+  });
+  await world.server.ok('POST', 'policies', {
+    name: 'narrow-directory',
+    rules: [
+      { effect: 'allow', operations: ['acme.configure_directory'], resources: ['acme/directories/narrow'] },
+      { effect: 'allow', operations: ['pki.issue_certificate'], resources: ['pki/roles/narrow'] },
+    ],
+  });
+  await world.server.ok('POST', 'principals', { name: 'opener', kind: 'service', policies: ['narrow-directory'] });
+  const { key } = await world.server.ok('POST', 'principals/opener/keys', {});
+  const configure = async (settings: object) =>
+    (await world.server.as(key).call('PUT', 'acme/directories/narrow', settings)).status;
+  const profiles = { wide: { description: 'All names', role: 'web' } };
+  assert.equal(await configure({ external_account_required: false, profiles }), 403);
+  assert.equal(await configure({ external_account_required: false }), 200);
+  // With a binding the principal of the account is asked for the role of the profile.
+  assert.equal(await configure({ profiles }), 200);
+});

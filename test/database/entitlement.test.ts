@@ -87,3 +87,12 @@ test('a policy for some connections does not let roles be saved at others', asyn
   assert.equal((await team.call('POST', 'database/static-roles', staticRole)).status, 403);
   assert.deepEqual((await server.ok('GET', 'database/static-roles')).static_roles, []);
 });
+
+test('a right that needs an approval is not had by saving a role that gives it away', async (context) => {
+  const server = await start(context);
+  const waiting = allow(['pki.issue_certificate'], ['pki/roles/logins'], { approval: true });
+  const asking = await principal(server, 'asking', [allow(saving, places), waiting]);
+  const refused = await asking.call('POST', 'database/roles', certificateRole);
+  assert.deepEqual([refused.status, refused.body.code], [403, 'denied']);
+  assert.match(refused.body.detail, /needs an approval/);
+});

@@ -94,11 +94,12 @@ export const configureDirectory = defineOperation({
 });
 
 async function assertSettings(
-  { issuer }: ServerDeps,
-  { namespace }: Grant,
+  { issuer, delegation }: ServerDeps,
+  grant: Grant,
   role: string,
   settings: DirectorySettings,
 ): Promise<void> {
+  const { namespace } = grant;
   if (!(await issuer.hasRole(namespace, role))) throw noRole(role);
   for (const [profile, { role: other }] of Object.entries(settings.profiles))
     if (!(await issuer.hasRole(namespace, other)))
@@ -118,6 +119,11 @@ async function assertSettings(
         hint: 'Leave allowed_address_ranges out, or have external account keys skip validation.',
       },
     );
+  // Accounts without a binding are asked for no right of their own: whoever opens a directory gives away theirs.
+  if (settings.external_account_required) return;
+  const opened = new Set([role, ...Object.values(settings.profiles).map((profile) => profile.role)]);
+  for (const each of opened)
+    await delegation.assertMayItself(grant, { operation: 'pki.issue_certificate', resource: `pki/roles/${each}` });
 }
 
 function noRole(role: string): AppError {
