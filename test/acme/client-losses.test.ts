@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, request as requestHttps } from 'node:https';
@@ -124,4 +125,51 @@ test('an authority that is none, or an evil one, gets nothing and is told in a s
     assert.match(reply.body.detail, text, name);
     assert.doesNotMatch(reply.body.detail, /\p{C}/u);
   }
+});
+
+test('an authority that asks for a thousand proofs of one name holds nobody up', async (context) => {
+  const pebble = await startPebble(context);
+  let asked = 0;
+  const evil = createServer(pebble.tls, (request, reply) => {
+    const { port } = evil.address() as AddressInfo;
+    const here = `https://127.0.0.1:${port}`;
+    const order = {
+      status: 'pending',
+      identifiers: [{ type: 'dns', value: 'a.example.com' }],
+      authorizations: Array.from({ length: 1000 }, (_, index) => `${here}/z/${index}`),
+      finalize: `${here}/f`,
+    };
+    const answers: Record<string, object> = {
+      '/d': { newNonce: `${here}/n`, newAccount: `${here}/a`, newOrder: `${here}/o` },
+      '/a': { status: 'valid' },
+      '/o': order,
+    };
+    request.resume();
+    reply.setHeader('replay-nonce', randomBytes(16).toString('base64url'));
+    if (request.url === '/a' || request.url === '/o') reply.writeHead(201, { location: `${here}${request.url}/1` });
+    if (request.url?.startsWith('/z/') === true) asked += 1;
+    reply.end(
+      JSON.stringify(
+        answers[request.url ?? ''] ?? { status: 'pending', identifier: order.identifiers[0], challenges: [] },
+      ),
+    );
+  });
+  evil.listen(0, '127.0.0.1');
+  await once(evil, 'listening');
+  context.after(() => {
+    evil.closeAllConnections();
+    evil.close();
+  });
+  const server = await startChancery(context, { env: { CHANCERY_OUTBOUND_ALLOW: '127.0.0.1' } });
+  const directory = `https://127.0.0.1:${(evil.address() as AddressInfo).port}/d`;
+  await server.ok('POST', 'acme/accounts', accountAt(pebble, { name: 'evil', directory }));
+  const order = await server.ok('POST', 'acme/orders', {
+    account: 'evil',
+    identifiers: ['a.example.com'],
+    challenge: 'http-01',
+    wait: 20,
+  });
+  assert.equal(order.state, 'failed');
+  assert.match(order.error, /more proofs than names/);
+  assert.equal(asked, 0);
 });

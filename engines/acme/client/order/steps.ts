@@ -38,6 +38,9 @@ const begin: Step = async ({ deps, row, definition, steps, account }) => {
   });
   if (answer.location === undefined) throw new MalformedAnswer('The authority does not say what the order is called.');
   const order = readObject(orderSchema, answer.body, 'order');
+  // Each costs a request, and may take as long as the authority likes, in a slot that others wait for.
+  if (order.authorizations.length > definition.identifiers.length)
+    return { kind: 'fail', reason: 'The authority asks for more proofs than names were ordered.' };
   const progress = { restarts: steps.restarts ?? 0, finalize: order.finalize, authorizations: order.authorizations };
   return {
     kind: 'go',
