@@ -21,7 +21,8 @@ import { connect, leave, type MysqlSettings } from './session.ts';
  * MariaDB any block (`BEGIN NOT ATOMIC … END` is one statement), may COMMIT, make the session READ WRITE, and write. So the
  * transaction is an XA one: until XA END names it, the server refuses everything that would end it or begin another, and
  * its name is random. It is prepared by nobody, and rolled back with the end of the session. The statement goes by the
- * binary protocol, which takes one.
+ * binary protocol, which takes one. A user who may read the name where the server tells it could end the transaction, so
+ * no statement of such a one is run.
  */
 export async function runQuery(
   settings: MysqlSettings,
@@ -70,6 +71,36 @@ async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): P
       cause,
     });
   }
+  if (await showsItsName(connection)) throw nameShown();
+}
+
+/** Where the server tells statements and transactions of a session, for those who may read it. */
+const tellers = [
+  ...['current', 'history', 'history_long'].flatMap((when) => [
+    `SELECT 1 FROM performance_schema.events_transactions_${when} WHERE XID_GTRID IS NOT NULL LIMIT 1`,
+    `SELECT 1 FROM performance_schema.events_statements_${when} WHERE SQL_TEXT LIKE 'XA START%' LIMIT 1`,
+  ]),
+  "SELECT 1 FROM mysql.general_log WHERE thread_id = CONNECTION_ID() AND argument LIKE 'XA START%' LIMIT 1",
+];
+
+/** Whether this user could read the name of its transaction; what it may not read, or what is not there, is an error. */
+async function showsItsName(connection: Connection): Promise<boolean> {
+  for (const sql of tellers) {
+    const [rows] = await connection.promise().query(sql).catch(refusedByServer);
+    if ((rows as unknown[]).length > 0) return true;
+  }
+  return false;
+}
+
+function refusedByServer(error: unknown): [unknown[]] {
+  if ((error as { errno?: number; sqlState?: string }).sqlState === undefined) throw error;
+  return [[]];
+}
+
+function nameShown(): TargetError {
+  return new TargetError('statement', 'The role may read what would let a statement write, so none is run.', {
+    hint: 'Take SELECT on performance_schema and on mysql.general_log from the role, or lease a user that may only read.',
+  });
 }
 
 /** Resolves with the last row of the first result; a procedure may have several. */
