@@ -12,7 +12,7 @@ import { createRateLimiter } from '#http/rate-limit.ts';
 import { BackendError, type OfferedOperation, type ToolBackend } from '#mcp/backend.ts';
 import { createCaller } from '#mcp/caller.ts';
 import { areaOf, offerOperations } from '#mcp/catalogue.ts';
-import { pathRefusal } from '#mcp/dispatch-backend.ts';
+import { refusePaths } from '#mcp/dispatch-backend.ts';
 import { describeFault, newFaultId } from '#mcp/fault.ts';
 import { createFileDelivery, defaultFolder, type FileDelivery, lazyFileDelivery } from '#mcp/file-delivery.ts';
 import { withLocalKeys } from '#mcp/local-keys.ts';
@@ -238,8 +238,8 @@ async function resourceGuard(settings: McpSettings): Promise<Guard> {
     const definition = definitions.get(id);
     if (definition === undefined) throw new Error(`${id} has no definition`);
     try {
-      const resource = (definition.resource as (parsed: unknown) => string)(parseInput(definition, input));
-      if (!mayTouch(resource)) throw pathRefusal(resource);
+      const parsed: unknown = parseInput(definition, input);
+      refusePaths((definition.resource as (input: unknown) => string)(parsed), parsed, mayTouch);
     } catch (thrown) {
       if (!(thrown instanceof AppError)) throw thrown;
       const { code, message, hint, details } = thrown;

@@ -1,6 +1,7 @@
 import type { Credentials, Dispatch } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
 import type { BoundOperation } from '#core/operation.ts';
+import { alsoTouched } from './also-touched.ts';
 import {
   BackendError,
   type BackendReply,
@@ -64,14 +65,18 @@ function guardPaths(operation: BoundOperation, mayTouch: (resource: string) => b
   return {
     ...operation,
     owner: async (namespace, input) => {
-      const resource = operation.resource(input);
-      if (!mayTouch(resource)) throw pathRefusal(resource);
+      refusePaths(operation.resource(input), input, mayTouch);
       return operation.owner?.(namespace, input);
     },
   };
 }
 
-export function pathRefusal(resource: string): AppError {
+/** Throws `denied` for what may not be touched, be it the resource or what the operation reaches by it. */
+export function refusePaths(resource: string, input: unknown, mayTouch: (resource: string) => boolean): void {
+  for (const path of [resource, ...alsoTouched(resource, input)]) if (!mayTouch(path)) throw pathRefusal(path);
+}
+
+function pathRefusal(resource: string): AppError {
   return new AppError('denied', `The operator of this MCP server does not let it touch ${resource.slice(0, 200)}.`, {
     hint: 'Tell the user; CHANCERY_MCP_ALLOWED_PATHS and CHANCERY_MCP_DENIED_PATHS say what may be touched.',
   });

@@ -111,6 +111,22 @@ for (const [transport, connect] of Object.entries(transports)) {
     assert.equal((await server.ok('GET', 'pki/certificates?role=web')).certificates.length, 0);
   });
 
+  test(`a denied path over ${transport} is not reached by what acts on it under another name`, async (context) => {
+    const { client } = await connect(context, {
+      CHANCERY_MCP_DENIED_PATHS: 'pki/roles/web, database/connections/prod',
+    });
+    const attempts: readonly (readonly [string, Record<string, unknown>])[] = [
+      ['acme.create_external_account_key', { role: 'web' }],
+      ['database.create_role', { name: 'r', connection: 'prod', member_of: ['readers'] }],
+      ['database.create_role', { name: 'r', connection: 'other', certificate_role: 'web', member_of: ['readers'] }],
+    ];
+    for (const [operation, input] of attempts) {
+      const refused = await callRefused(client, 'run_operation', { operation, input });
+      assert.equal(refused.code, 'denied', `${operation}: ${refused.message}`);
+      assert.match(refused.message, /operator of this MCP server/);
+    }
+  });
+
   test(`a denied name over ${transport} does not deny its neighbours, nor is it passed as part of another`, async (context) => {
     const { client, server } = await connect(context, { CHANCERY_MCP_DENIED_PATHS: 'pki/roles/web-*' });
     for (const name of ['web-a', 'webby', 'a-web-b'])
