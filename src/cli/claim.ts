@@ -1,6 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { binaryFile } from '#core/binary-file.ts';
 import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
 import { createApi } from './api.ts';
 import { holdSignals, runChild } from './child.ts';
@@ -185,7 +186,7 @@ async function writeOne({ fields, output }: Redeemed, wanted: string | undefined
   // Fetched is fetched: what was asked for by a wrong name must not be lost.
   if (!found) await remark(screen, 'warning', `there is no field ${field}; the file holds the whole answer as JSON`);
   const value = found ? output[field] : output;
-  await fillFile(place, binary(field, value) ?? fileBytes(undefined, value), true);
+  await fillFile(place, binaryFile(field, value)?.octets ?? fileBytes(undefined, value), true);
   await tell(screen, found ? field : 'answer', place.path, value);
 }
 
@@ -201,7 +202,7 @@ async function writeFolder({ fields, output }: Redeemed, folder: string, screen:
   const places = await reserveFiles(requests, false);
   for (const [index, place] of places.entries()) {
     const [field, value] = entries[index] ?? ['', undefined];
-    const bytes = binary(field, value) ?? fileBytes(undefined, value);
+    const bytes = binaryFile(field, value)?.octets ?? fileBytes(undefined, value);
     await fillFile(place, bytes, true);
     if (fields.includes(field)) await tell(screen, field, place.path, value);
   }
@@ -211,13 +212,7 @@ async function writeFolder({ fields, output }: Redeemed, folder: string, screen:
 function fileName(field: string, value: unknown): string {
   const first = Array.isArray(value) ? (value as unknown[])[0] : value;
   if (typeof first === 'string' && first.startsWith('-----BEGIN ')) return `${field}.pem`;
-  return field === 'pkcs12' ? 'certificate.p12' : field;
-}
-
-function binary(field: string, value: unknown): Buffer | undefined {
-  return (field === 'pkcs12' || field === 'der') && typeof value === 'string'
-    ? Buffer.from(value, 'base64')
-    : undefined;
+  return binaryFile(field, value)?.name ?? field;
 }
 
 async function tell(screen: Screen, field: string, path: string, value: unknown): Promise<void> {

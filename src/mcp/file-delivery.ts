@@ -3,6 +3,7 @@ import { constants, rmdirSync, unlinkSync } from 'node:fs';
 import { lstat, mkdir, mkdtemp, open, realpath, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { binaryFile } from '#core/binary-file.ts';
 import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
 import { type Delivered, type OfferedOperation, type SecretDelivery, secretFieldsOf } from './backend.ts';
 
@@ -110,7 +111,7 @@ async function writeAll(
   try {
     for (const field of [...secrets, ...beside]) {
       const path = join(folder, `${set}-${fileName(field, output[field])}`);
-      await writeNew(path, fileText(output[field]));
+      await writeNew(path, binaryFile(field, output[field])?.octets ?? fileText(output[field]));
       files[field] = path;
     }
     return files;
@@ -123,7 +124,9 @@ async function writeAll(
 function fileName(field: string, value: unknown): string {
   if (!/^[a-z0-9_]{1,64}$/.test(field)) throw new Error('a field with such a name is not written');
   const first = Array.isArray(value) ? (value as unknown[])[0] : value;
-  return typeof first === 'string' && first.startsWith('-----BEGIN ') ? `${field}.pem` : field;
+  return typeof first === 'string' && first.startsWith('-----BEGIN ')
+    ? `${field}.pem`
+    : (binaryFile(field, value)?.name ?? field);
 }
 
 function fileText(value: unknown): string {
@@ -133,11 +136,11 @@ function fileText(value: unknown): string {
 }
 
 /** O_EXCL follows no link and replaces nothing (open(2)). */
-async function writeNew(path: string, text: string): Promise<void> {
+async function writeNew(path: string, content: string | Buffer): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const handle = await open(path, flags, 0o600);
   try {
-    await handle.writeFile(text);
+    await handle.writeFile(content);
     await handle.sync();
   } catch (thrown) {
     await unlink(path).catch(() => undefined);

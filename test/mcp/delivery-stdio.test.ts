@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,6 +64,14 @@ test('a role that takes other keys, another format, and a CSR of the caller', as
   assert.equal(typeOf(await callOk(client, 'pki_issue_certificate', { ...names, key_type: 'rsa-2048' })), 'rsa');
   const bundle = await callOk(client, 'pki_issue_certificate', { ...names, format: 'bundle' });
   assert.ok(bundle.delivery.fields.includes('bundle'));
+  const file = await callOk(client, 'pki_issue_certificate', {
+    ...names,
+    format: 'pkcs12',
+    password: 'a password of mine',
+  });
+  assert.match(file.delivery.files.pkcs12, /-certificate\.p12$/);
+  const words = ['pkcs12', '-in', file.delivery.files.pkcs12, '-noout', '-passin', 'pass:a password of mine'];
+  execFileSync('openssl', words, { stdio: 'pipe' });
   const { csr } = (await makeKeyRequest('ed25519')) ?? {};
   const own = await callOk(client, 'pki_issue_certificate', { ...names, csr });
   assert.equal(own.delivery, undefined);
