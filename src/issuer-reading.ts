@@ -46,9 +46,12 @@ function explained<Result>(what: string, read: () => Result): Result {
 
 type Reads = Pick<Store, 'first' | 'all'>;
 
-export async function roleExists(store: Reads, namespace: string, role: string): Promise<boolean> {
-  const row = await store.first('SELECT 1 AS found FROM pki_roles WHERE namespace = ? AND name = ?', [namespace, role]);
-  return row !== undefined;
+export async function roleSince(store: Reads, namespace: string, role: string): Promise<number | undefined> {
+  const row = await store.first<{ created_at: number }>(
+    'SELECT created_at FROM pki_roles WHERE namespace = ? AND name = ?',
+    [namespace, role],
+  );
+  return row?.created_at;
 }
 
 export async function certificateStatus(

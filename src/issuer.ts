@@ -14,7 +14,7 @@ import {
   certificateStatus,
   readCertificateFacts,
   readRequestFacts,
-  roleExists,
+  roleSince,
 } from './issuer-reading.ts';
 
 /** The issuer that other engines see: the operations of the PKI, called through dispatch under names of their own. */
@@ -79,7 +79,7 @@ export function createIssuer({ dispatch, operations, clock, store, engine }: Iss
     async plan(order) {
       return viewPlan(order, await plan(order));
     },
-    hasRole: (namespace, role) => roleExists(store, namespace, role),
+    roleSince: (namespace, role) => roleSince(store, namespace, role),
     statusOf: (namespace, serialNumber) => certificateStatus(store, namespace, serialNumber),
     alternateChains: (namespace, chain) => alternateChains(store, namespace, chain),
     readRequest: readRequestFacts,

@@ -15,8 +15,11 @@ export interface Issuer {
   revoke(namespace: string, which: CertificateChoice, reason: RevocationReason): Promise<number>;
   /** Every rule that refuses an order, and how long a certificate would live that none refuses. Nothing is issued. */
   plan(order: CertificateOrder): Promise<CertificatePlan>;
-  /** Whether there is a role of this name. Leaves no trace in the audit. */
-  hasRole(namespace: string, role: string): Promise<boolean>;
+  /**
+   * When the role of this name was made, in milliseconds; undefined: there is none. What was given out for an earlier one
+   * of the name is not good for this. Leaves no trace in the audit.
+   */
+  roleSince(namespace: string, role: string): Promise<number | undefined>;
   /** What became of a certificate; undefined: there is none. Leaves no trace in the audit. */
   statusOf(namespace: string, serialNumber: string): Promise<CertificateStatus | undefined>;
   /**

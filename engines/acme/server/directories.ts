@@ -9,6 +9,8 @@ import type { DirectoryRow } from './tables.ts';
 export interface Directory {
   readonly namespace: string;
   readonly role: string;
+  /** When its role was made, in milliseconds. Accounts and keys from before belong to an earlier role of the name. */
+  readonly since: number;
   readonly settings: DirectorySettings;
   readonly configured: boolean;
   /** Absolute URL of what lies below the directory: `new-order`, `order/ord_1`. */
@@ -60,16 +62,25 @@ export function directoryUrl(baseUrl: string, namespace: string, role: string): 
 
 async function load({ store, issuer, baseUrl }: DirectoryParts, key: string): Promise<Directory | undefined> {
   const [namespace = '', role = ''] = key.split('/');
-  if (!(await issuer.hasRole(namespace, role))) return undefined;
-  const row = await readDirectoryRow(store, namespace, role);
+  const since = await issuer.roleSince(namespace, role);
+  if (since === undefined) return undefined;
+  const found = await readDirectoryRow(store, namespace, role);
+  // How an earlier role of the name was opened says nothing about this one.
+  const row = found !== undefined && isOfRole(found, since) ? found : undefined;
   const base = `${baseUrl}/acme/${segmentOf(namespace, role)}/`;
   return {
     namespace,
     role,
+    since,
     settings: row === undefined ? defaultSettings : parseSettings(row.settings),
     configured: row !== undefined,
     url: (path) => base + path,
   };
+}
+
+/** Whether settings were made for the role that there is, and not for an earlier one of its name. */
+export function isOfRole({ updated_at: made }: DirectoryRow, since: number | undefined): boolean {
+  return since !== undefined && made >= since;
 }
 
 export function readDirectoryRow(store: Store, namespace: string, role: string): Promise<DirectoryRow | undefined> {

@@ -38,7 +38,7 @@ export async function readBinding(
     'SELECT * FROM acme_server_external_keys WHERE id = ? AND namespace = ? AND role = ?',
     [keyId, directory.namespace, directory.role],
   );
-  if (row === undefined || !isUsable(row, now)) throw refusedBinding();
+  if (row === undefined || !isUsable(row, now) || row.created_at < directory.since) throw refusedBinding();
   const macKey = await sealer.open({ table: 'acme_server_external_keys', row: row.id, column: 'mac_key' }, row.mac_key);
   try {
     verifyMac(inner, macKey);

@@ -7,7 +7,7 @@ import type { Directory } from './directories.ts';
 import type { Nonces } from './nonces.ts';
 import type { Bucket } from './rates.ts';
 import { AcmeError, malformed } from './problem.ts';
-import { assertUsable, findAccount } from './records.ts';
+import { assertOfRole, assertUsable, findAccount } from './records.ts';
 import type { AccountRow } from './tables.ts';
 
 /** Requests of clients: flattened JWS that are verified in full before anything is done (RFC 8555 §6.2 to §6.5). */
@@ -65,7 +65,10 @@ export async function readPost(
   const key = parseJwk(account === undefined ? jws.header['jwk'] : JSON.parse(account.jwk));
   verifyJws(jws, key);
   await parts.nonces.consume(nonce as string);
-  if (account !== undefined) assertUsable(account);
+  if (account !== undefined) {
+    assertUsable(account);
+    assertOfRole(account, directory);
+  }
   if (account !== undefined && jws.payload.length > 0) parts.bucket.take(account.id);
   const { sourceAddress, requestId, params } = request;
   return { directory, key, account, payload: jws.payload, url, sourceAddress, requestId, params };

@@ -30,6 +30,14 @@ export function assertUsable(account: AccountRow): void {
   throw new AcmeError('unauthorized', `The account is ${account.status}.`, { status: 401 });
 }
 
+/** An account was let in for the role as it was then; one that was deleted and made anew is another. */
+export function assertOfRole({ created_at: made }: AccountRow, { since }: { readonly since: number }): void {
+  if (made >= since) return;
+  throw new AcmeError('unauthorized', 'The account is of an earlier role of this name. Register with another key.', {
+    status: 401,
+  });
+}
+
 /** An account as it is now, and may act. Throws `accountDoesNotExist` or `unauthorized`. */
 export async function requireAccount(store: Store, namespace: string, id: string): Promise<AccountRow> {
   const row = await store.first<AccountRow>('SELECT * FROM acme_server_accounts WHERE id = ? AND namespace = ?', [

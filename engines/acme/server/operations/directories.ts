@@ -7,7 +7,7 @@ import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
-import { directoryUrl, readDirectoryRow } from '#acme/server/directories.ts';
+import { directoryUrl, isOfRole, readDirectoryRow } from '#acme/server/directories.ts';
 import { type DirectorySettings, defaultSettings, directorySettings, parseSettings } from '#acme/server/settings.ts';
 import type { DirectoryRow } from '#acme/server/tables.ts';
 import { directoryResource, directoryUrlField, roleName } from './fields.ts';
@@ -100,9 +100,9 @@ async function assertSettings(
   settings: DirectorySettings,
 ): Promise<void> {
   const { namespace } = grant;
-  if (!(await issuer.hasRole(namespace, role))) throw noRole(role);
+  if ((await issuer.roleSince(namespace, role)) === undefined) throw noRole(role);
   for (const [profile, { role: other }] of Object.entries(settings.profiles))
-    if (!(await issuer.hasRole(namespace, other)))
+    if ((await issuer.roleSince(namespace, other)) === undefined)
       throw new AppError('invalid_request', `The role ${other} of profile ${profile} does not exist.`, {
         hint: 'pki.list_roles lists the roles.',
       });
@@ -142,8 +142,10 @@ export const getDirectory = defineOperation({
   effect: 'read',
   resource: directoryResource,
   async run(grant, { role }, deps: ServerDeps) {
-    if (!(await deps.issuer.hasRole(grant.namespace, role))) throw noRole(role);
-    const row = await readDirectoryRow(deps.store, grant.namespace, role);
+    const since = await deps.issuer.roleSince(grant.namespace, role);
+    if (since === undefined) throw noRole(role);
+    const stored = await readDirectoryRow(deps.store, grant.namespace, role);
+    const row = stored !== undefined && isOfRole(stored, since) ? stored : undefined;
     const settings = row === undefined ? defaultSettings : parseSettings(row.settings);
     return { output: show(deps.baseUrl, grant, role, settings, row?.updated_at ?? null) };
   },
@@ -166,9 +168,10 @@ export const listDirectories = defineOperation({
       [grant.namespace, after, limit + 1],
     );
     const page = cutPage(rows, limit, ({ role }) => role);
-    const directories = page.items.map((row) =>
-      show(deps.baseUrl, grant, row.role, parseSettings(row.settings), row.updated_at),
-    );
+    const directories: z.output<typeof view>[] = [];
+    for (const row of page.items)
+      if (isOfRole(row, await deps.issuer.roleSince(grant.namespace, row.role)))
+        directories.push(show(deps.baseUrl, grant, row.role, parseSettings(row.settings), row.updated_at));
     return { output: { directories, next_cursor: page.next_cursor } };
   },
 });

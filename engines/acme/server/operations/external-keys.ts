@@ -111,7 +111,7 @@ export const createExternalAccountKey = defineOperation({
   resource: ({ role }) => `acme/directories/${role}`,
   facts: ({ ttl }) => ({ ttl }),
   async run(grant, input, deps: ServerDeps) {
-    if (!(await deps.issuer.hasRole(grant.namespace, input.role)))
+    if ((await deps.issuer.roleSince(grant.namespace, input.role)) === undefined)
       throw new AppError('not_found', `There is no role ${input.role} in this namespace.`, {
         hint: 'pki.list_roles lists the roles; each has a directory.',
       });

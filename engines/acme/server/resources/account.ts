@@ -6,6 +6,7 @@ import { type Binding, readBinding } from '#acme/server/external-binding.ts';
 import { AcmeError, malformed } from '#acme/server/problem.ts';
 import { type AccountPost, assertPostAsGet, objectIn, type Post } from '#acme/server/post.ts';
 import {
+  assertOfRole,
   assertUsable,
   authorizationsOf,
   findAccount,
@@ -54,6 +55,7 @@ export async function newAccount(parts: ResourceParts, post: Post): Promise<Answ
 
 function existing(post: Post, account: AccountRow): Answer {
   assertUsable(account);
+  assertOfRole(account, post.directory);
   return view(post, account);
 }
 
