@@ -68,6 +68,25 @@ test('a key that renewals use again stays sealed while renewal is on, is shown o
   assert.equal(off.renewal.on, false);
 });
 
+test('names that the account may not order any more are not renewed, and the certificate says so', async (context) => {
+  const { server, advance } = await startWorld(context);
+  const order = await server.ok('POST', 'acme/orders', http('d.example.com'));
+  const path = `acme/certificates/${order.certificate_id}`;
+  await server.ok('PATCH', 'acme/accounts/pebble', { allowed_names: ['other.example.com'] });
+  advance(70 * day);
+  const failing = await until(
+    () => server.ok('GET', path),
+    (shown) => shown.renewal.failing_since !== null,
+  );
+  assert.match(failing.renewal.last_error, /d\.example\.com may not be ordered by the account pebble any more/);
+  assert.deepEqual([failing.renewals, failing.renewal.order_id], [0, null]);
+  await server.ok('PATCH', 'acme/accounts/pebble', { allowed_names: [] });
+  await until(
+    () => server.ok('POST', `${path}/renew`, { wait: 30 }),
+    (renewal) => renewal.state === 'issued',
+  );
+});
+
 test('a renewal that fails leaves the certificate as it is, says since when, and succeeds once it can', async (context) => {
   const { server, advance, pebble } = await startWorld(context);
   const order = await server.ok('POST', 'acme/orders', {

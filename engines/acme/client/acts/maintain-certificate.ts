@@ -3,6 +3,7 @@ import { type Change, insert, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineAct } from '#core/operation.ts';
+import { barredName } from '#acme/client/allowed-names.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
 import { newOrder } from '#acme/client/order/new-order.ts';
 import { parseDefinition } from '#acme/client/order/definition.ts';
@@ -36,10 +37,13 @@ export const maintainCertificate = defineAct({
     );
     const asked = await lookAhead(deps, account, row);
     const known = { ...row, ...told?.set, ...asked };
+    const obstacle = obstacleTo(account, known);
     const renewal =
-      account !== undefined && isDue(known, now) ? await renewalOf(deps, grant, account, known) : undefined;
+      account !== undefined && obstacle === undefined && isDue(known, now)
+        ? await renewalOf(deps, grant, account, known)
+        : undefined;
     const after = { ...known, order_id: renewal?.orderId ?? known.order_id };
-    const set = { ...told?.set, ...asked, ...failureOf(account, known, now), next_action_at: nextAction(after, now) };
+    const set = { ...told?.set, ...asked, ...failureOf(obstacle, known, now), next_action_at: nextAction(after, now) };
     return {
       output: { renewal: renewal?.orderId ?? null },
       changes: [
@@ -100,13 +104,19 @@ export async function renewalOf(
   return { orderId: row.id, changes: [insert('acme_client_orders', { ...row })] };
 }
 
-/** Without its account nothing can be renewed: that is a failure that somebody must see. */
-function failureOf(account: AccountRow | undefined, row: CertificateRow, now: number): Partial<CertificateRow> {
-  if (account !== undefined || !wantsRenewal(row)) return {};
-  return {
-    failing_since: row.failing_since ?? now,
-    last_error: `The ACME account ${row.account} is not active, so the certificate cannot be renewed.`,
-  };
+/** Why nothing can be renewed; what the account may order is asked anew each time, since it may have been narrowed. */
+function obstacleTo(account: AccountRow | undefined, row: CertificateRow): string | undefined {
+  if (account === undefined)
+    return `The ACME account ${row.account} is not active, so the certificate cannot be renewed.`;
+  const barred = barredName(account, parseDefinition(row).identifiers);
+  if (barred === undefined) return undefined;
+  return `${barred} may not be ordered by the account ${account.name} any more (allowed_names), so the certificate cannot be renewed.`;
+}
+
+/** A failure that somebody must see. */
+function failureOf(obstacle: string | undefined, row: CertificateRow, now: number): Partial<CertificateRow> {
+  if (obstacle === undefined || !wantsRenewal(row)) return {};
+  return { failing_since: row.failing_since ?? now, last_error: obstacle };
 }
 
 const leastPause = 60_000;

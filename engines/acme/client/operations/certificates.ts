@@ -5,6 +5,7 @@ import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
+import { assertAllowed } from '#acme/client/allowed-names.ts';
 import { ask, openAccount } from '#acme/client/account.ts';
 import { certificateResource, nextAction, renewalOf } from '#acme/client/acts/maintain-certificate.ts';
 import {
@@ -233,6 +234,7 @@ export const renewCertificate = defineOperation({
     const row = await requireCertificate(deps.store, grant.namespace, input.id);
     if (row.order_id !== null) return { plan: row.order_id, changes: [] };
     const account = await activeAccount(deps, row);
+    assertAllowed(account, parseDefinition(row).identifiers);
     const { orderId, changes } = await renewalOf(deps, grant, account, { ...row, state: 'valid' });
     const set = { order_id: orderId, renew_reason: 'request', claim: null, updated_at: grant.now };
     return {

@@ -6,11 +6,11 @@ import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
-import { parseAccount } from '#acme/client/account-schema.ts';
+import { assertAllowed } from '#acme/client/allowed-names.ts';
 import { assertUsable, requireAccount } from '#acme/client/account.ts';
 import { orderResource } from '#acme/client/acts/advance-order.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
-import { type Identifier, sameNames } from '#acme/client/identifiers.ts';
+import { sameNames } from '#acme/client/identifiers.ts';
 import {
   type CreateOrderInput,
   createOrderInput,
@@ -64,7 +64,7 @@ export const createOrder = defineOperation({
     assertUsable(account);
     await assertRoom(deps, account);
     const definition = await assertProvable(deps, grant, definitionOf(input));
-    assertAllowed(account, definition);
+    assertAllowed(account, definition.identifiers);
     const csr = requestOf(input, definition);
     const certificateId = newId('acc', grant.now);
     const made = await newOrder(deps, grant, { account, certificateId, definition, csr: csr?.der });
@@ -110,17 +110,6 @@ async function assertRoom({ store }: ClientDeps, account: AccountRow): Promise<v
       retryAfter: 60,
     },
   );
-}
-
-function assertAllowed(account: AccountRow, { identifiers }: OrderDefinition): void {
-  const { allowed_names: allowed } = parseAccount(account);
-  const isAllowed = ({ value }: Identifier) =>
-    allowed.some((entry) => entry === value || (entry.startsWith('*.') && value.endsWith(entry.slice(1))));
-  const other = allowed.length === 0 ? undefined : identifiers.find((each) => !isAllowed(each));
-  if (other === undefined) return;
-  throw new AppError('refused', `${other.value} may not be ordered by the account ${account.name}.`, {
-    hint: `It is for ${allowed.join(', ').slice(0, 300)}; acme.update_account changes that.`,
-  });
 }
 
 /** A provider that leaves the publishing to people is none. */
