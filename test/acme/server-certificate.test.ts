@@ -188,6 +188,23 @@ test('row 100, RFC 9773 §5: a certificate is replaced once; of orders at once o
   assertProblem(await replace(), 409, 'alreadyReplaced');
 });
 
+test('row 100, RFC 9773 §5: a limit of orders is passed by the first order that replaces a certificate, and by no other', async () => {
+  const role = { name: 'few', authority: 'issuing', allowed_domains: ['example.com'], allow_subdomains: true };
+  await world.server.ok('POST', 'pki/roles', role);
+  await world.server.ok('PUT', 'acme/directories/few', { limits: { orders_per_account: 1 } });
+  const few = await world.client('few');
+  const allowed = { role: 'few', skip_validation: true, allowed_identifiers: ['*.example.com'] };
+  await few.register({}, await world.externalKey(allowed));
+  const { certId } = await issued('few.example.com', few);
+  const order = (fields: object) =>
+    few.post(few.directory['newOrder'] ?? '', { ...dnsNames('few.example.com'), ...fields });
+  assertProblem(await order({}), 429, 'rateLimited');
+  const first = await order({ replaces: certId });
+  assert.equal(first.status, 201, first.text);
+  await few.post(first.body.authorizations[0], { status: 'deactivated' });
+  assertProblem(await order({ replaces: certId }), 429, 'rateLimited');
+});
+
 test('revocation is refused to the account that lost the name to another directory', async () => {
   const { der } = await issued('r11.example.com');
   await world.server.ok('POST', 'pki/roles', {

@@ -49,8 +49,8 @@ async function order(grant: Grant, input: NewOrder, deps: ServerDeps, others: nu
   const issuingRole = issuingRoleOf(directory, input.profile);
   const limits = await mayIssue(deps, directory, account, issuingRole, input.source_address, now);
   const replaced = input.replaces === null ? [] : await planReplacement(deps, account, input, input.replaces, now);
-  // RFC 9773 §5: renewals that the server asked for are not held up by its limits.
-  if (input.replaces === null) await assertOrderRate(deps, directory, account, others, now);
+  if (!(await isFirstReplacement(deps, account, input.replaces)))
+    await assertOrderRate(deps, directory, account, others, now);
   await assertAuthorizationRates(deps, directory, account, input.identifiers, now);
   const plan = await assertIssuable(deps, account, issuingRole, input.identifiers, input.not_after ?? undefined);
   if (input.not_after !== null && limitedEnd(plan.notAfter ?? input.not_after, limits, now) !== undefined)
@@ -144,6 +144,23 @@ async function assertOrderRate(
     others,
     now,
   });
+}
+
+/**
+ * RFC 9773 §5: renewals that the server asked for are not held up by its limits. Only the first order that names a
+ * certificate is one of these; what came of it does not count, or orders that are given up at once would be free.
+ */
+async function isFirstReplacement(
+  { store }: ServerDeps,
+  { id }: AccountRow,
+  replaces: string | null,
+): Promise<boolean> {
+  if (replaces === null) return false;
+  const earlier = await store.first('SELECT 1 AS found FROM acme_server_orders WHERE account_id = ? AND replaces = ?', [
+    id,
+    replaces,
+  ]);
+  return earlier === undefined;
 }
 
 /** RFC 9773 §5: a certificate is replaced once, by its own account, for at least one of its names. */
