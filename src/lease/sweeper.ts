@@ -95,6 +95,7 @@ export function createSweeper(parts: SweeperParts): Sweeper {
       if (lane.waiting.length > 0 && parts.breakers.admits(targetKey(lane), 1) === 0) {
         // The target went away: what was claimed meanwhile need not fail one by one.
         void giveBack(lane.waiting.splice(0));
+        if (lane.running === 0) lanes.delete(targetKey(lane));
         return;
       }
       const next = lane.waiting.shift();
