@@ -248,3 +248,26 @@ test('when the owner cannot be found out, the call is denied', async (context) =
   const { call } = await house(context, broken);
   await assert.rejects(call('a', 'admin'), { code: 'denied' });
 });
+
+test('an answer says that its outcome is not known, also when that cannot be recorded', async (context) => {
+  const lost = new AppError('unavailable', 'It may have been stored or not.');
+  const { call } = await house(context, losing(lost));
+  await assert.rejects(call('a', 'admin'), (error) => error === lost);
+});
+
+test('an error that cannot be recorded is answered as unavailable, not as what it was', async (context) => {
+  const { call } = await house(context, losing(new AppError('invalid_request', 'The name is bad.')));
+  await assert.rejects(call('a', 'admin'), { code: 'unavailable', message: 'The store is closed.' });
+});
+
+/** Fails, and the store is away from then on. */
+function losing(error: AppError) {
+  return defineOperation({
+    ...fields,
+    id: 'things.lose_thing',
+    async run(_grant, _input, { store }: { readonly store: Store }) {
+      await store.close();
+      throw error;
+    },
+  });
+}

@@ -117,14 +117,23 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     } catch (thrown) {
       const error = toAppError(thrown);
       deps.observe?.(call, trail.principal, error);
-      if (!trail.closed)
-        await deps.commit(
-          [],
-          [trailEvent(trail, call, error.status === 401 || error.status === 403 ? 'denied' : 'failed', error.code)],
-        );
+      if (!trail.closed) await recordFailure(deps, call, trail, error);
       throw error;
     }
   };
+}
+
+/**
+ * What is not recorded is answered as unavailable, and no other way. Where the call itself failed for that reason its
+ * own error is the better one: it alone knows whether a commit may have been stored.
+ */
+async function recordFailure(deps: DispatchDeps, call: Call, trail: Trail, error: AppError): Promise<void> {
+  const outcome = error.status === 401 || error.status === 403 ? 'denied' : 'failed';
+  try {
+    await deps.commit([], [trailEvent(trail, call, outcome, error.code)]);
+  } catch (thrown) {
+    throw error.code === 'unavailable' ? error : thrown;
+  }
 }
 
 /** What is known of a call while it runs: the material of its audit event. */
