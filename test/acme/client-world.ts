@@ -60,11 +60,11 @@ export const http = (...identifiers: string[]) => ({
 
 /** Asks again until it is as it should be. */
 export async function until<Answer>(ask: () => Promise<Answer>, isSo: (answer: Answer) => boolean): Promise<Answer> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const answer = await ask();
     if (isSo(answer)) return answer;
-    if (Date.now() > deadline) throw new Error(`not so in 30 s: ${JSON.stringify(answer)}`);
+    if (Date.now() > deadline) throw new Error(`not so in 120 s: ${JSON.stringify(answer)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

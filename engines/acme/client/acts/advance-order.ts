@@ -49,6 +49,7 @@ export const advanceOrder = defineAct({
         state: written.state,
         outcome: outcome.kind,
         ...('reason' in outcome ? { reason: outcome.reason.slice(0, 300) } : {}),
+        ...(outcome.kind === 'repeat' ? { order: outcome.order } : {}),
       },
     };
   },

@@ -133,6 +133,8 @@ const progress = z.strictObject({
   looks: z.number().optional(),
   /** How often the order was begun anew at the authority. */
   restarts: z.number().optional(),
+  /** Orders that the authority made invalid before this one, and why the last of them. */
+  failed: z.strictObject({ orders: z.number(), reason: z.string() }).optional(),
 });
 export type OrderProgress = z.output<typeof progress>;
 

@@ -12,6 +12,11 @@ import type { OrderDefinition } from './definition.ts';
 /** Milliseconds: what the authority cannot or will not do in this time is given up. */
 const patience = 86_400_000;
 
+/** Milliseconds, whatever the authority has said of orders of its own. */
+export function endOfPatience({ created_at: begun }: Pick<OrderRow, 'created_at'>): number {
+  return begun + patience;
+}
+
 export interface NewOrder {
   readonly account: Pick<AccountRow, 'id' | 'name'>;
   readonly certificateId: string;

@@ -15,7 +15,15 @@ export type StepOutcome =
   | { readonly kind: 'wait'; readonly set?: StepFields; readonly until: number | null }
   /** It will be tried again. */
   | { readonly kind: 'retry'; readonly reason: string; readonly set?: StepFields; readonly until: number }
-  | { readonly kind: 'fail'; readonly reason: string }
+  /** The authority made it invalid, and it is ordered again: for the `order`-th time. */
+  | {
+      readonly kind: 'repeat';
+      readonly reason: string;
+      readonly order: number;
+      readonly set: StepFields;
+      readonly until: number;
+    }
+  | { readonly kind: 'fail'; readonly reason: string; readonly steps?: OrderProgress }
   | { readonly kind: 'issued'; readonly changes: readonly Change[] }
   /** The order had ended, and nothing of it is left outside. */
   | { readonly kind: 'cleaned' };
@@ -65,8 +73,21 @@ export function write(
       };
       return { changes: [guarded(row, set, now)], state: outcome.set?.state ?? row.state, again: false };
     }
-    case 'fail':
-      return { ...ended(row, certificate, 'failed', outcome.reason, now), again: false };
+    case 'repeat': {
+      const set = {
+        ...columns(outcome.set),
+        claim: null,
+        attempts: 0,
+        last_error: outcome.reason.slice(0, longestReason),
+        next_action_at: outcome.until,
+      };
+      return { changes: [guarded(row, set, now)], state: outcome.set.state ?? row.state, again: false };
+    }
+    case 'fail': {
+      const { steps, reason } = outcome;
+      const last = steps === undefined ? row : { ...row, progress: JSON.stringify(steps) };
+      return { ...ended(last, certificate, 'failed', reason, now), again: false };
+    }
     case 'issued': {
       const end = ended(row, certificate, 'issued', null, now);
       return { changes: [...end.changes, ...outcome.changes], state: 'issued', again: false };
@@ -110,6 +131,7 @@ export function ended(
 ): { changes: Change[]; state: OrderRow['state'] } {
   const set = {
     state,
+    progress: row.progress,
     claim: null,
     attempts: 0,
     last_error: reason?.slice(0, longestReason) ?? null,

@@ -12,12 +12,14 @@ import {
   orderSchema,
   readObject,
 } from '#acme/client/wire/objects.ts';
-import { AcmeProblem, MalformedAnswer, readProblem } from '#acme/client/wire/problem.ts';
+import { AcmeProblem, MalformedAnswer } from '#acme/client/wire/problem.ts';
 import type { OrderDefinition, OrderProgress } from './definition.ts';
 import type { StepContext } from './context.ts';
 import { deliver } from './delivery.ts';
+import { endOfPatience } from './new-order.ts';
 import type { StepOutcome } from './outcome.ts';
 import { recordName } from './records.ts';
+import { failedAuthorization, failedOrder, repeatOrFail } from './repeat.ts';
 
 /**
  * The steps of an order (RFC 8555 §7.1.6). Each asks the authority for one thing, can be done again when its outcome was
@@ -41,17 +43,22 @@ const begin: Step = async ({ deps, row, definition, steps, account }) => {
   // Each costs a request, and may take as long as the authority likes, in a slot that others wait for.
   if (order.authorizations.length > definition.identifiers.length)
     return { kind: 'fail', reason: 'The authority asks for more proofs than names were ordered.' };
-  const progress = { restarts: steps.restarts ?? 0, finalize: order.finalize, authorizations: order.authorizations };
+  const progress = { ...throughout(steps), finalize: order.finalize, authorizations: order.authorizations };
   return {
     kind: 'go',
     set: {
       state: order.status === 'pending' ? 'authorizing' : 'finalizing',
       url: answer.location,
       steps: progress,
-      give_up_at: Math.min(row.give_up_at, endOf(order, deps.clock.now()) ?? Infinity),
+      give_up_at: Math.min(endOfPatience(row), endOf(order, deps.clock.now()) ?? Infinity),
     },
   };
 };
+
+/** What stays when the authority is asked for another order. */
+function throughout({ restarts = 0, failed }: OrderProgress): OrderProgress {
+  return { restarts, ...(failed === undefined ? {} : { failed }) };
+}
 
 /** What has ended by our clock already is no end: the two clocks differ. */
 function endOf({ expires }: OrderObject, now: number): number | undefined {
@@ -71,7 +78,7 @@ const authorize: Step = async (context) => {
   for (const url of steps.authorizations ?? []) {
     const authorization = await readAuthorization(account, url);
     if (authorization.status === 'valid') continue;
-    if (authorization.status !== 'pending') return { kind: 'fail', reason: whyNot(authorization) };
+    if (authorization.status !== 'pending') return afterAuthorization(context, authorization);
     const challenge = authorization.challenges.find(({ type }) => type === definition.challenge);
     const identifier = authorization.identifier.value.toLowerCase();
     if (challenge?.url === undefined || challenge.token === undefined)
@@ -111,10 +118,10 @@ function notOffered(challenge: string, { challenges, identifier }: Authorization
   return `The authority does not offer ${challenge} for ${identifier.value}, but ${offered.join(', ') || 'nothing'}.`;
 }
 
-function whyNot({ status, identifier, challenges }: AuthorizationObject): string {
-  const problem = challenges.find(({ error }) => error !== undefined);
-  const reason = problem === undefined ? '' : `: ${problem.type}: ${readProblem(problem.error, 0).message}`;
-  return `The authorization of ${identifier.value} is ${status}${reason}`;
+/** One that nobody found wrong, but that has ended or was withdrawn, is had anew. */
+function afterAuthorization(context: StepContext, authorization: AuthorizationObject): StepOutcome {
+  const failure = failedAuthorization(authorization, context.definition);
+  return authorization.status === 'invalid' ? repeatOrFail(context, failure) : restart(context, failure.reason);
 }
 
 const publish: Step = async ({ deps, row, definition, steps }) => {
@@ -163,14 +170,15 @@ async function isPending(
   return status === 'pending' && (challenge?.status ?? 'pending') === 'pending';
 }
 
-const validate: Step = async ({ deps, account, steps }) => {
+const validate: Step = async (context) => {
+  const { deps, account, steps } = context;
   const looks = (steps.looks ?? 0) + 1;
   let retryAfter = 0;
   for (const { authorization: url } of steps.challenges ?? []) {
     const answer = await ask(account, url);
     const authorization = readObject(authorizationSchema, answer.body, 'authorization');
     if (authorization.status === 'valid') continue;
-    if (authorization.status !== 'pending') return { kind: 'fail', reason: whyNot(authorization) };
+    if (authorization.status !== 'pending') return afterAuthorization(context, authorization);
     retryAfter = Math.max(retryAfter, answer.retryAfter ?? 0);
     return { kind: 'wait', set: { steps: { ...steps, looks } }, until: nextLook(deps, looks, retryAfter) };
   }
@@ -184,7 +192,7 @@ export function nextLook(deps: ClientDeps, looks: number, retryAfter: number | u
 }
 
 const finalize: Step = async (context) => {
-  const { deps, row, steps, account } = context;
+  const { deps, row, steps, account, definition } = context;
   const answer = await ask(account, row.url ?? '');
   const order = readObject(orderSchema, answer.body, 'order');
   const looks = (steps.looks ?? 0) + 1;
@@ -195,7 +203,7 @@ const finalize: Step = async (context) => {
   });
   switch (order.status) {
     case 'invalid':
-      return { kind: 'fail', reason: orderFailure(order) };
+      return repeatOrFail(context, failedOrder(order, definition));
     case 'pending':
       // An authorization that was valid has ended since.
       return restart(context, 'The authority wants the names to be proved again.');
@@ -208,7 +216,8 @@ const finalize: Step = async (context) => {
       const finalized = await ask(account, order.finalize, { csr });
       const after = readObject(orderSchema, finalized.body, 'order');
       if (after.status === 'valid') return downloadable(steps, after);
-      return after.status === 'invalid' ? { kind: 'fail', reason: orderFailure(after) } : wait(finalized.retryAfter);
+      if (after.status === 'invalid') return repeatOrFail(context, failedOrder(after, definition));
+      return wait(finalized.retryAfter);
     }
   }
 };
@@ -216,12 +225,6 @@ const finalize: Step = async (context) => {
 function downloadable(steps: OrderProgress, { certificate }: OrderObject): StepOutcome {
   if (certificate === undefined) throw new MalformedAnswer('The authority’s order is valid and names no certificate.');
   return { kind: 'go', set: { state: 'downloading', steps: { ...steps, certificate } } };
-}
-
-function orderFailure({ error }: OrderObject): string {
-  return error === undefined
-    ? 'The authority made the order invalid and does not say why.'
-    : `The authority made the order invalid: ${readProblem(error, 0).message}`;
 }
 
 /** Another look at what the authority is doing. */
@@ -233,11 +236,13 @@ export function lookAgain({ deps, steps }: StepContext): StepOutcome {
 const mostRestarts = 3;
 
 /** Begins anew at the authority, as when it has forgotten the order. */
-export function restart({ steps, deps }: StepContext, reason: string): StepOutcome {
+export function restart({ row, steps, deps }: StepContext, reason: string): StepOutcome {
   const restarts = (steps.restarts ?? 0) + 1;
   if (restarts > mostRestarts) return { kind: 'fail', reason };
   const until = deps.clock.now() + restarts * second;
-  return { kind: 'retry', reason, set: { state: 'created', url: null, steps: { restarts } }, until };
+  const begun = { ...throughout(steps), restarts };
+  const set = { state: 'created', url: null, steps: begun, give_up_at: endOfPatience(row) } as const;
+  return { kind: 'retry', reason, set, until };
 }
 
 /** Takes TXT records away that the order, now ended, may have left. */
@@ -262,7 +267,7 @@ export function reRegistered(context: StepContext, url: string): StepOutcome {
   if (restarts > mostRestarts) return { kind: 'fail', reason: 'The authority forgets the account again and again.' };
   return {
     kind: 'go',
-    set: { state: 'created', url: null, steps: { restarts } },
+    set: { state: 'created', url: null, steps: { ...throughout(steps), restarts } },
     changes: [
       update('acme_accounts', set, { id: account.row.id, url: account.row.url }, { add: { version: 1 }, expect: 1 }),
     ],

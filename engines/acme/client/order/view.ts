@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
 import { finalStates, openStates, type OrderRow } from '#acme/client/tables.ts';
 import { type OrderProgress, parseDefinition, parseProgress } from './definition.ts';
+import { mostOrders } from './repeat.ts';
 
 /** An order as it is shown: what it is, and what waits for whom. */
 
@@ -35,7 +36,10 @@ export const orderOutput = z.strictObject({
   url: z.string().nullable().describe('What the authority calls the order'),
   next,
   error: z.string().nullable().describe('What went wrong last'),
-  attempts: z.int().describe('Failures in a row'),
+  attempts: z
+    .int()
+    .describe('Failures so far: those in a row of what is done now, and orders that the authority made invalid'),
+  give_up_at: z.string().describe('When it fails if it has not ended by then'),
   created_at: z.string(),
   updated_at: z.string(),
   ended_at: z.string().nullable(),
@@ -44,6 +48,8 @@ export type OrderView = z.output<typeof orderOutput>;
 
 export function viewOrder(row: OrderRow): OrderView {
   const definition = parseDefinition(row);
+  const progress = parseProgress(row);
+  const { failed } = progress;
   return {
     id: row.id,
     account: row.account,
@@ -55,9 +61,10 @@ export function viewOrder(row: OrderRow): OrderView {
     profile: definition.profile ?? null,
     renewal: row.renewal === 1,
     url: row.url,
-    next: nextOf(row, parseProgress(row)),
-    error: row.last_error,
-    attempts: row.attempts,
+    next: nextOf(row, progress),
+    error: row.last_error ?? (row.ended_at === null ? (failed?.reason ?? null) : null),
+    attempts: row.attempts + (failed?.orders ?? 0),
+    give_up_at: toRfc3339(row.give_up_at),
     created_at: toRfc3339(row.created_at),
     updated_at: toRfc3339(row.updated_at),
     ended_at: row.ended_at === null ? null : toRfc3339(row.ended_at),
@@ -89,12 +96,12 @@ const waiting: Readonly<Record<OrderRow['state'], Waiting>> = {
   cancelled: { waiting_for: 'nobody', action: 'Order again if the certificate is wanted after all.' },
 };
 
-function nextOf(row: OrderRow, { challenges = [] }: OrderProgress): Next {
+function nextOf(row: OrderRow, { challenges = [], failed }: OrderProgress): Next {
   const isOver = row.ended_at !== null;
   const records = row.state === 'operator' ? challenges.flatMap(({ record: each }) => (each ? [each] : [])) : [];
   const stalled = row.attempts > 0 && !isOver;
   return {
-    ...(stalled ? retrying(waiting[row.state]) : waiting[row.state]),
+    ...counted(stalled ? retrying(waiting[row.state]) : waiting[row.state], isOver ? undefined : failed),
     until: isOver || row.next_action_at === null ? null : toRfc3339(row.next_action_at),
     records: records.map((each) => ({ type: 'TXT', ...each })),
   };
@@ -102,4 +109,11 @@ function nextOf(row: OrderRow, { challenges = [] }: OrderProgress): Next {
 
 function retrying({ waiting_for: whom, action }: Waiting): Waiting {
   return { waiting_for: whom, action: `${action} That failed, and is tried again.` };
+}
+
+/** RFC 8555 §7.1.6: what the authority made invalid is ordered anew. */
+function counted({ waiting_for: whom, action }: Waiting, failed: OrderProgress['failed']): Waiting {
+  if (failed === undefined) return { waiting_for: whom, action };
+  const order = `${failed.orders + 1} of at most ${mostOrders}`;
+  return { waiting_for: whom, action: `${action} The authority made the order before invalid; this one is ${order}.` };
 }

@@ -1,4 +1,5 @@
 import { type Change, update } from '#core/change.ts';
+import { parseProgress } from '#acme/client/order/definition.ts';
 import type { CertificateRow, OrderRow } from '#acme/client/tables.ts';
 
 /** When a certificate is renewed: by its life where the authority does not say (research of the field: 1/3 of it is left). */
@@ -61,6 +62,11 @@ export function pauseAfterFailure(failures: number): number {
   return Math.round(pause * (0.8 + 0.4 * Math.random()));
 }
 
+/** Then it has spent most of what authorities allow in an hour. */
+function orderedAgain(order: OrderRow): boolean {
+  return (parseProgress(order).failed?.orders ?? 0) > 1;
+}
+
 /** What a failed or cancelled renewal leaves of its certificate: everything as it was, and another try to come. */
 export function afterFailure(
   certificate: CertificateRow,
@@ -73,7 +79,10 @@ export function afterFailure(
   // What is near its end is tried more often than the table says, and never less than once a minute.
   const pause = Math.max(
     minute,
-    Math.min(pauseAfterFailure(failures), Math.floor(Math.max(0, certificate.not_after - now) / 20) || longestPause),
+    Math.min(
+      Math.max(pauseAfterFailure(failures), orderedAgain(order) ? hour : 0),
+      Math.floor(Math.max(0, certificate.not_after - now) / 20) || longestPause,
+    ),
   );
   const counted =
     state === 'failed'
