@@ -119,11 +119,16 @@ export interface ChildServer extends TestServer {
 /** In a process of its own, to be killed, traced or starved. Killed when the test ends. */
 export async function spawnChancery(
   context: TestContext | undefined,
-  options: Omit<ServerOptions, 'clock'> & { readonly command?: readonly string[] } = {},
+  options: Omit<ServerOptions, 'clock'> & {
+    /** What runs Node: `strace -f`. */
+    readonly command?: readonly string[];
+    /** The module that is the server; default this repository's. */
+    readonly main?: string;
+  } = {},
 ): Promise<ChildServer> {
   const folder = options.folder ?? temporaryFolder(context);
   const env = await settings(folder, options.env);
-  const main = join(import.meta.dirname, '../../src/main.ts');
+  const main = options.main ?? join(import.meta.dirname, '../../src/main.ts');
   const [command = process.execPath, ...before] = options.command ?? [];
   const words = options.command ? [...before, process.execPath] : [];
   const child = spawn(command, [...words, '--disable-warning=ExperimentalWarning', main], {
