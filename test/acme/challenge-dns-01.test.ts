@@ -187,3 +187,14 @@ function compressionLoop(packet: Buffer): Buffer {
   const at = 12 + question.length;
   return Buffer.concat([header, question, Buffer.of(0xc0 | (at >> 8), at & 0xff, 0, 16, 0, 1, 0, 0, 0, 0, 0, 0)]);
 }
+
+test('a look that does not end by itself is ended, by its time and by the signal of whoever asked', async () => {
+  const never = () => new Promise<never>(() => undefined);
+  const stuck = { addresses: never, texts: never, caa: never, nameServers: never };
+  const ports = { http: 9, tls: 9 };
+  const byTime = createChallengeValidator({ perspectives: [stuck], ports, timeoutMs: 20 });
+  assert.equal(verdict(await byTime.validate(attempt('dns-01'))), 'connection');
+  const bySignal = createChallengeValidator({ perspectives: [stuck], ports, timeoutMs: 600_000 });
+  assert.equal(verdict(await bySignal.validate(attempt('dns-01'), AbortSignal.timeout(20))), 'connection');
+  await bySignal.close();
+});

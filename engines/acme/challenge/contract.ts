@@ -68,10 +68,10 @@ export interface CaaAttempt {
 }
 
 export interface ChallengeValidator {
-  /** One attempt, bounded in time, hops and bytes. Never rejects. */
-  validate(attempt: ChallengeAttempt): Promise<ChallengeResult>;
+  /** One attempt, bounded in time, hops and bytes, and ended by the signal. Never rejects. */
+  validate(attempt: ChallengeAttempt, signal?: AbortSignal): Promise<ChallengeResult>;
   /** Whether CAA records forbid issuance (RFC 8659 §3); a lookup that fails forbids. Never rejects. */
-  checkCaa(attempt: CaaAttempt): Promise<ChallengeResult>;
+  checkCaa(attempt: CaaAttempt, signal?: AbortSignal): Promise<ChallengeResult>;
   /** Ends attempts that are under way. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { Perspective } from '#acme/dns/perspective.ts';
 import { judgeCaa } from './caa.ts';
-import type { CaaAttempt, ChallengeAttempt, ChallengeResult, ChallengeValidator } from './contract.ts';
+import type { ChallengeAttempt, ChallengeResult, ChallengeValidator } from './contract.ts';
 import { validateDns } from './dns-01.ts';
 import { type ChallengePorts, validateHttp } from './http-01.ts';
 import { failed, passed } from './outcome.ts';
@@ -20,9 +20,12 @@ export function createChallengeValidator(options: ChallengeValidatorOptions): Ch
   const closing = new AbortController();
   const underWay = new Set<Promise<unknown>>();
 
-  const check = async (look: (perspective: Perspective, signal: AbortSignal) => Promise<ChallengeResult>) => {
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)]);
-    const work = Promise.all(perspectives.map((perspective) => safely(look(perspective, signal))));
+  const check = async (
+    look: (perspective: Perspective, signal: AbortSignal) => Promise<ChallengeResult>,
+    given: AbortSignal | undefined,
+  ) => {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs), ...(given ? [given] : [])]);
+    const work = Promise.all(perspectives.map((perspective) => inTime(safely(look(perspective, signal)), signal)));
     underWay.add(work);
     try {
       const results = await work;
@@ -33,13 +36,34 @@ export function createChallengeValidator(options: ChallengeValidatorOptions): Ch
   };
 
   return {
-    validate: (attempt) => check((perspective, signal) => lookAt(attempt, { perspective, signal, ports, timeoutMs })),
-    checkCaa: (attempt: CaaAttempt) => check((perspective, signal) => judgeCaa(attempt, perspective, signal)),
+    validate: (attempt, given) =>
+      check((perspective, signal) => lookAt(attempt, { perspective, signal, ports, timeoutMs }), given),
+    checkCaa: (attempt, given) => check((perspective, signal) => judgeCaa(attempt, perspective, signal), given),
     async close() {
       closing.abort();
       await Promise.allSettled(underWay);
     },
   };
+}
+
+/** Milliseconds that a look has after the end of its time to say what it waited for. */
+const graceMs = 500;
+
+/** Whatever a look waits for, it has ended a moment after its time: the place that it takes is wanted by others. */
+async function inTime(work: Promise<ChallengeResult>, signal: AbortSignal): Promise<ChallengeResult> {
+  const { promise: late, resolve } = Promise.withResolvers<ChallengeResult>();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = (): void => {
+    timer = setTimeout(() => resolve(failed('connection', 'The validation did not end in time.')), graceMs);
+  };
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 interface Look {

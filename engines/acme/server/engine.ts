@@ -13,10 +13,10 @@ import { createDirectories } from './directories.ts';
 import { acmeServerGauges } from './gauges.ts';
 import { createNonces } from './nonces.ts';
 import { serverOperations } from './operations/all.ts';
-import { createPerform, serveJob } from './perform.ts';
+import { backgroundOf, createPerform, serveJob } from './perform.ts';
 import { createBucket, createPlaces } from './rates.ts';
 import { serverRoutes } from './routes.ts';
-import { backgroundOf, createWork } from './work.ts';
+import { createWork } from './work.ts';
 
 export interface AcmeServerOptions {
   readonly store: Store;
@@ -29,7 +29,7 @@ export interface AcmeServerOptions {
   readonly validator: ChallengeValidator;
   /** Origin under which clients reach the server, without a slash at the end: every URL begins with it. */
   readonly publicUrl: string;
-  /** Validations at once. Default 32. */
+  /** Validations at once, shared by all accounts (shares.ts). Default 128. */
   readonly places?: number;
 }
 
@@ -43,7 +43,7 @@ const purgeJob = 'acme.purge_served';
 
 /** An ACME server (RFC 8555) in front of the roles of the PKI: one directory for each. */
 export function createAcmeServer(options: AcmeServerOptions): Engine {
-  const { store, sealer, clock, log, dispatch, issuer, delegation, validator, publicUrl, places = 32 } = options;
+  const { store, sealer, clock, log, dispatch, issuer, delegation, validator, publicUrl, places = 128 } = options;
   const directories = createDirectories({ store, issuer, baseUrl: publicUrl });
   const deps: ServerDeps = {
     store,

@@ -75,6 +75,42 @@ export const acmeServerMigrations: readonly Migration[] = [
       'CREATE INDEX acme_server_certificates_purge ON acme_server_certificates (purge_at)',
     ],
   },
+  {
+    area: 'acme_server',
+    number: 2,
+    title: 'for whom a challenge is validated, what an account has open, when it ended',
+    statements: [
+      `ALTER TABLE acme_server_challenges ADD COLUMN role TEXT NOT NULL DEFAULT ''`,
+      `ALTER TABLE acme_server_challenges ADD COLUMN account_id TEXT NOT NULL DEFAULT ''`,
+      ...['role', 'account_id'].map(
+        (column) => `UPDATE acme_server_challenges SET ${column} = COALESCE((SELECT a.${column}
+          FROM acme_server_authorizations a WHERE a.id = acme_server_challenges.authorization_id), '')`,
+      ),
+      'DROP INDEX acme_server_challenges_due',
+      `CREATE INDEX acme_server_challenges_due ON acme_server_challenges (next_attempt_at, namespace, role, account_id)
+        WHERE next_attempt_at IS NOT NULL`,
+      `CREATE INDEX acme_server_challenges_account ON acme_server_challenges (account_id, next_attempt_at)
+        WHERE next_attempt_at IS NOT NULL`,
+      'ALTER TABLE acme_server_accounts ADD COLUMN open_authorizations BIGINT NOT NULL DEFAULT 0',
+      `UPDATE acme_server_accounts SET open_authorizations = (SELECT COUNT(*) FROM acme_server_authorizations a
+        WHERE a.account_id = acme_server_accounts.id AND a.status = 'pending')`,
+      `CREATE INDEX acme_server_authorizations_unfulfilled ON acme_server_authorizations (expires_at)
+        WHERE status = 'pending'`,
+      `CREATE TABLE acme_server_tries (
+        account_id TEXT NOT NULL, identifier TEXT NOT NULL, slot BIGINT NOT NULL, challenge_id TEXT NOT NULL,
+        ends_at BIGINT NOT NULL, PRIMARY KEY (account_id, identifier, slot))`,
+      'CREATE INDEX acme_server_tries_challenge ON acme_server_tries (challenge_id)',
+      'CREATE INDEX acme_server_tries_ended ON acme_server_tries (ends_at)',
+      `ALTER TABLE acme_server_accounts ADD COLUMN source_network TEXT NOT NULL DEFAULT ''`,
+      'UPDATE acme_server_accounts SET source_network = source_address',
+      'DROP INDEX acme_server_accounts_address',
+      `CREATE INDEX acme_server_accounts_network
+        ON acme_server_accounts (namespace, role, source_network, created_at)`,
+      'ALTER TABLE acme_server_accounts ADD COLUMN ended_at BIGINT',
+      `UPDATE acme_server_accounts SET ended_at = created_at WHERE status <> 'valid'`,
+      'CREATE INDEX acme_server_accounts_ended ON acme_server_accounts (ended_at) WHERE ended_at IS NOT NULL',
+    ],
+  },
 ];
 
 /** In a restored store nonces that were used after the backup look unused: with another key none of them is good. */

@@ -33,3 +33,8 @@ export function createPerform(dispatch: Dispatch, acts: readonly BoundAct[], clo
     return reply.output as Output;
   };
 }
+
+/** For what nobody asked for. */
+export function backgroundOf(namespace: string): Context {
+  return { namespace, sourceAddress: null, requestId: undefined };
+}

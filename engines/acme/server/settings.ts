@@ -71,7 +71,9 @@ export const directorySettings = z.strictObject({
     .describe('How often a challenge is tried, with longer and longer pauses, before it fails; 1 to 10'),
   limits: z
     .strictObject({
-      accounts_per_address: count(1_000_000).default(100).describe('New accounts from one address in an hour'),
+      accounts_per_address: count(1_000_000)
+        .default(100)
+        .describe('New accounts from one address (of IPv6: one /64) in an hour'),
       orders_per_account: count(1_000_000).default(5000).describe('New orders of one account in an hour'),
       failed_validations: count(10_000)
         .default(20)

@@ -76,8 +76,14 @@ export interface AccountRow {
   allowed_identifiers: string | null;
   skip_validation: number;
   source_address: string;
+  /** Whose accounts are counted together: the address, or the /64 of an IPv6 address. */
+  source_network: string;
+  /** How many of its authorizations have the status `pending`, so that a commit can hold them to a limit. */
+  open_authorizations: number;
   version: number;
   created_at: number;
+  /** When it was deactivated or revoked. */
+  ended_at: number | null;
 }
 
 /**
@@ -150,6 +156,9 @@ export type ChallengeState = 'pending' | 'processing' | 'valid' | 'invalid';
 export interface ChallengeRow {
   id: string;
   namespace: string;
+  /** Of the authorization: for whom it is validated. */
+  role: string;
+  account_id: string;
   authorization_id: string;
   type: 'http-01' | 'dns-01' | 'tls-alpn-01';
   status: ChallengeState;
@@ -163,6 +172,20 @@ export interface ChallengeRow {
   /** When somebody is to validate (again), or the claim ends; null: nobody is. */
   next_attempt_at: number | null;
   position: number;
+}
+
+/**
+ * A validation that goes on or failed, of one name of one account: as many at a time as the limit of the directory has
+ * numbers for. One that is proved has no row any more.
+ */
+export interface TryRow {
+  account_id: string;
+  /** Without `*.`. */
+  identifier: string;
+  slot: number;
+  challenge_id: string;
+  /** After which it counts no more. */
+  ends_at: number;
 }
 
 /** What was issued to accounts; the certificates themselves are in the inventory of the PKI. */

@@ -1,60 +1,43 @@
-import { type Change, update } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
-import { AppError } from '#core/errors.ts';
-import type { ChallengeValidator } from '#acme/challenge/contract.ts';
-import { keyAuthorizationOf } from '#acme/jose/key-authorization.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
-import { findClaimed } from './acts/challenges.ts';
-import { issuanceClaim, newClaim, validationClaim } from './claims.ts';
-import type { Directories } from './directories.ts';
-import { authorizedName } from './identifiers.ts';
-import type { Perform } from './perform.ts';
-import type { AccountRow, AuthorizationRow, ChallengeRow } from './tables.ts';
+import { challenges, claimRow, type Due, endClaims, orders } from './claimed-rows.ts';
+import { newClaim } from './claims.ts';
+import { coalesced } from './coalesced.ts';
+import { backgroundOf } from './perform.ts';
+import { type Asker, createShares } from './shares.ts';
+import { validateOne, type ValidationParts } from './validation.ts';
 
 /**
  * Work that no request waits for: validating challenges, and issuing for orders that somebody left behind. Each piece is
  * a row with the time when it is due; a node takes it by a claim, and what a node that died had taken comes due again.
  */
 export interface Work {
-  /** A claim for a challenge that is validated here at once; null: all places are taken, and the sweep comes to it. */
-  takePlace(): string | null;
+  /** A claim for a challenge that is validated here at once; null: no place is free for this one, and the sweep comes to it. */
+  takePlace(asker: Asker): string | null;
   /** Gives a place back that was not used. */
-  releasePlace(): void;
+  releasePlace(asker: Asker): void;
   /** Validates what was claimed by `takePlace`. */
-  validate(namespace: string, challengeId: string, claim: string): void;
+  validate(asker: Asker, challengeId: string, claim: string): void;
   /** Takes up what is due. */
   sweep(): Promise<void>;
   close(): Promise<void>;
 }
 
-export interface WorkParts {
-  readonly store: Store;
+export interface WorkParts extends ValidationParts {
   readonly clock: Clock;
   readonly log: StoreLog;
-  readonly validator: ChallengeValidator;
-  readonly directories: Directories;
-  readonly perform: Perform;
   /** Validations at once. */
   readonly places: number;
 }
 
-const challenges = { table: 'acme_server_challenges', claimTime: validationClaim } as const;
-const orders = { table: 'acme_server_orders', claimTime: issuanceClaim } as const;
-type Kind = typeof challenges | typeof orders;
-
 const ordersAtOnce = 20;
-
-interface Due {
-  readonly id: string;
-  readonly namespace: string;
-  readonly next_attempt_at: number;
-}
+/** Of one account, in one look at what is due. */
+const challengesAtOnce = 20;
 
 export function createWork(parts: WorkParts): Work {
   const { store, clock, log, places } = parts;
-  let taken = 0;
+  const shares = createShares(places);
   let closed = false;
-  let sweeping: Promise<void> | undefined;
   const running = new Set<Promise<void>>();
   const timers = new Set<NodeJS.Timeout>();
 
@@ -69,183 +52,126 @@ export function createWork(parts: WorkParts): Work {
     const timer = setTimeout(
       () => {
         timers.delete(timer);
-        void sweep();
+        void sweepChallenges();
       },
       Math.max(0, at - clock.now()),
     );
     timer.unref();
     timers.add(timer);
   };
-  const validate = (namespace: string, challengeId: string, claim: string): void => {
+  /** Challenges wait for a place. */
+  let isBehind = false;
+  const validate = (asker: Asker, challengeId: string, claim: string): void => {
     const work = async (): Promise<void> => {
       try {
-        const next = await validateOne(parts, namespace, challengeId, claim);
+        const next = await validateOne(parts, asker.namespace, challengeId, claim);
         if (next !== null) sweepAt(next);
       } finally {
-        taken -= 1;
-        if (isBehind) void sweep();
+        shares.give(asker);
+        if (isBehind) void sweepChallenges();
       }
     };
     track(work());
   };
-  const startedAt = clock.now();
-  let isFirst = true;
-  /** Challenges wait for a place. */
-  let isBehind = false;
-  const hasPlace = (): boolean => !closed && taken < places;
-  const sweepChallenges = async (): Promise<void> => {
-    while (hasPlace()) {
-      const rows = await due(store, challenges, clock.now(), places - taken);
-      isBehind = rows.length > 0;
-      if (rows.length === 0) return;
-      for (const row of rows) {
-        const claim = hasPlace() ? await claimRow(parts, challenges, row) : undefined;
-        if (claim === undefined) continue;
-        taken += 1;
-        validate(row.namespace, row.id, claim);
-      }
+  /** Starts the next of an account in its turn; false: there is none, or no place for it. */
+  const startNext = async (asker: Asker, rows: Due[]): Promise<boolean> => {
+    if (!shares.take(asker)) return false;
+    let claim: string | undefined;
+    try {
+      if (rows.length === 0) rows.push(...(await challengesDue(store, asker, clock.now())));
+      const row = rows.shift();
+      if (row === undefined) return false;
+      claim = await claimRow(parts, challenges, row);
+      if (claim !== undefined) validate(asker, row.id, claim);
+      return true;
+    } finally {
+      if (claim === undefined) shares.give(asker);
     }
+  };
+  /** One for each account that waits, then another, as long as there are places for them. */
+  const takeInTurns = async (): Promise<void> => {
+    const waiting = new Map<Asker, Due[]>();
+    for (const asker of closed ? [] : await askersDue(store, clock.now())) waiting.set(asker, []);
+    isBehind = waiting.size > 0;
+    while (waiting.size > 0)
+      for (const asker of shares.fairly([...waiting.keys()]))
+        if (closed || !(await startNext(asker, waiting.get(asker) ?? []))) waiting.delete(asker);
   };
   const resume = async (row: Due): Promise<void> => {
     const claim = closed ? undefined : await claimRow(parts, orders, row);
     if (claim === undefined) return;
     await parts.perform('acme.resume_issuance', { order_id: row.id, claim }, backgroundOf(row.namespace));
   };
-  const sweepOrders = async (): Promise<void> => {
+  const resumeAll = async (): Promise<void> => {
     for (;;) {
-      const rows = closed ? [] : await due(store, orders, clock.now(), ordersAtOnce);
+      const rows = closed ? [] : await ordersDue(store, clock.now());
       const ends = await Promise.allSettled(rows.map((row) => resume(row)));
       for (const end of ends) if (end.status === 'rejected') throw end.reason;
       if (rows.length < ordersAtOnce) return;
     }
   };
-  const sweepOnce = async (): Promise<void> => {
-    const now = clock.now();
-    // A store in a file has one server: whoever held claims before this one started is dead.
-    if (isFirst && store.kind === 'sqlite')
-      await store.commit([challenges, orders].map((kind) => endClaims(kind, now, startedAt)));
-    isFirst = false;
-    await sweepChallenges();
-    await sweepOrders();
+  const sweepOf = (work: () => Promise<void>) =>
+    coalesced(() =>
+      work().catch((error: unknown) => log.warn({ err: error }, 'the sweep of ACME challenges and orders failed')),
+    );
+  const sweepChallenges = sweepOf(takeInTurns);
+  const sweepOrders = sweepOf(resumeAll);
+  // A store in a file has one server: whoever held claims before this one started is dead.
+  const startedAt = clock.now();
+  let freed: Promise<void> | undefined = store.kind === 'sqlite' ? undefined : Promise.resolve();
+  const freeClaims = (): Promise<void> =>
+    store.commit([challenges, orders].map((kind) => endClaims(kind, clock.now(), startedAt)));
+  const sweep = async (): Promise<void> => {
+    freed ??= freeClaims().catch((error: unknown) => {
+      freed = undefined;
+      log.warn({ err: error }, 'the claims of the server before this one could not be ended');
+    });
+    await freed;
+    await Promise.all([sweepChallenges(), sweepOrders()]);
   };
-  const sweep = (): Promise<void> =>
-    (sweeping ??= sweepOnce()
-      .catch((error: unknown) => log.warn({ err: error }, 'the sweep of ACME challenges and orders failed'))
-      .finally(() => (sweeping = undefined)));
   return {
-    takePlace() {
-      isBehind ||= taken >= places;
-      if (closed || taken >= places) return null;
-      taken += 1;
-      return newClaim();
+    takePlace(asker) {
+      if (!closed && shares.take(asker)) return newClaim();
+      isBehind = true;
+      return null;
     },
-    releasePlace: () => void (taken -= 1),
+    releasePlace: (asker) => shares.give(asker),
     validate,
     sweep,
     async close() {
       closed = true;
       for (const timer of timers) clearTimeout(timer);
       await parts.validator.close();
-      await sweeping;
+      await Promise.all([sweepChallenges(), sweepOrders()]);
       await Promise.all(running);
     },
   };
 }
 
-export function backgroundOf(namespace: string) {
-  return { namespace, sourceAddress: null, requestId: undefined };
-}
-
-function due(store: Store, { table }: Kind, now: number, most: number): Promise<Due[]> {
-  return store.all<Due>(
-    `SELECT id, namespace, next_attempt_at FROM ${table}
-     WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ${most}`,
+/** Whose challenges are due, who waits longest first. */
+async function askersDue(store: Store, now: number): Promise<Asker[]> {
+  const rows = await store.all<{ namespace: string; role: string; account_id: string }>(
+    `SELECT namespace, role, account_id, MIN(next_attempt_at) AS since FROM acme_server_challenges
+     WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= ?
+     GROUP BY namespace, role, account_id ORDER BY since`,
     [now],
   );
+  return rows.map(({ namespace, role, account_id: account }) => ({ namespace, role, account }));
 }
 
-/** Ends the claims that were made before a time, and none that was made since. */
-function endClaims({ table, claimTime }: Kind, now: number, madeBefore: number): Change {
-  const where = { status: 'processing', claim: { not: null }, next_attempt_at: { lt: madeBefore + claimTime } };
-  return update(table, { next_attempt_at: now }, where);
-}
-
-/** Takes a row that nobody else took meanwhile. */
-async function claimRow(
-  { store, clock }: WorkParts,
-  { table, claimTime }: Kind,
-  row: Due,
-): Promise<string | undefined> {
-  const claim = newClaim();
-  const set = { claim, next_attempt_at: clock.now() + claimTime };
-  const where = { id: row.id, status: 'processing', next_attempt_at: row.next_attempt_at };
-  try {
-    await store.commit([update(table, set, where, { expect: 1 })]);
-    return claim;
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'conflict') return undefined;
-    throw error;
-  }
-}
-
-/** When it is to be tried again; null: it was decided. */
-async function validateOne(
-  parts: WorkParts,
-  namespace: string,
-  challengeId: string,
-  claim: string,
-): Promise<number | null> {
-  const found = await findClaimed(parts, namespace, challengeId, claim);
-  if (found === undefined) return null;
-  const { problem, retry } = await attempt(parts, found.challenge, found.authorization);
-  const input = { challenge_id: challengeId, claim, problem, retry };
-  const { next_attempt_at: next } = await parts.perform<{ next_attempt_at: number | null }>(
-    'acme.record_validation',
-    input,
-    backgroundOf(namespace),
+function challengesDue(store: Store, { account }: Asker, now: number): Promise<Due[]> {
+  return store.all<Due>(
+    `SELECT id, namespace, next_attempt_at FROM acme_server_challenges
+     WHERE account_id = ? AND next_attempt_at IS NOT NULL AND next_attempt_at <= ?
+     ORDER BY next_attempt_at LIMIT ${challengesAtOnce}`,
+    [account, now],
   );
-  return next;
 }
 
-interface Finding {
-  readonly problem: { readonly type: string; readonly detail: string } | null;
-  readonly retry: boolean;
-}
-
-async function attempt(parts: WorkParts, challenge: ChallengeRow, authorization: AuthorizationRow): Promise<Finding> {
-  const { store, validator, directories } = parts;
-  const directory = await directories.of(authorization.namespace, authorization.role);
-  const account = await store.first<AccountRow>('SELECT * FROM acme_server_accounts WHERE id = ? AND namespace = ?', [
-    authorization.account_id,
-    authorization.namespace,
-  ]);
-  if (directory === undefined || account === undefined)
-    return { problem: { type: 'unauthorized', detail: 'The account or its directory is gone.' }, retry: false };
-  const identifier = { type: authorization.identifier_type, value: authorization.identifier };
-  const { settings } = directory;
-  const result = await validator.validate({
-    type: challenge.type,
-    identifier,
-    token: challenge.token,
-    keyAuthorization: keyAuthorizationOf(challenge.token, account.thumbprint),
-    allowedAddressRanges: settings.allowed_address_ranges,
-  });
-  if (!result.ok) return told(result);
-  if (!settings.check_caa || identifier.type === 'ip') return { problem: null, retry: false };
-  const permitted = await validator.checkCaa({
-    identifier: authorizedName(identifier).identifier,
-    wildcard: authorization.wildcard === 1,
-    issuerDomains: settings.caa_identities,
-    challengeType: challenge.type,
-    accountUrl: directory.url(`account/${account.id}`),
-  });
-  return permitted.ok ? { problem: null, retry: false } : told(permitted);
-}
-
-function told(result: {
-  readonly problem: { readonly type: string; readonly detail: string };
-  readonly retry: boolean;
-}): Finding {
-  const { type, detail } = result.problem;
-  return { problem: { type, detail: detail.slice(0, 1000) }, retry: result.retry };
+function ordersDue(store: Store, now: number): Promise<Due[]> {
+  return store.all<Due>(
+    `SELECT id, namespace, next_attempt_at FROM acme_server_orders
+     WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ${ordersAtOnce}`,
+    [now],
+  );
 }

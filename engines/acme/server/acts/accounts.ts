@@ -5,6 +5,7 @@ import { newId } from '#core/ids.ts';
 import { defineAct } from '#core/operation.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { isUsable, refusedBinding } from '#acme/server/external-binding.ts';
+import { networkOf } from '#acme/server/networks.ts';
 import { AcmeError } from '#acme/server/problem.ts';
 import { assertRate } from '#acme/server/rates.ts';
 import { findAccountByKey, type Place, requireAccount } from '#acme/server/records.ts';
@@ -35,7 +36,7 @@ export const acceptAccount = defineAct({
   effect: 'additive',
   resource: ({ role }) => `acme/directories/${role}`,
   run: (grant, input, deps: ServerDeps) =>
-    deps.places.hold(`account ${input.source_address}`, (others) => register(grant, input, deps, others)),
+    deps.places.hold(`account ${networkOf(input.source_address)}`, (others) => register(grant, input, deps, others)),
 });
 
 async function register(
@@ -71,8 +72,11 @@ async function register(
     allowed_identifiers: external?.allowed_identifiers ?? null,
     skip_validation: external?.skip_validation ?? 0,
     source_address: input.source_address,
+    source_network: networkOf(input.source_address),
+    open_authorizations: 0,
     version: 1,
     created_at: now,
+    ended_at: null,
   };
   return {
     output: { account_id: row.id, created: true },
@@ -93,8 +97,8 @@ export async function assertAccountRate(
   await assertRate(deps.store, {
     what: 'new accounts from this address',
     sql: `SELECT created_at AS at FROM acme_server_accounts
-          WHERE namespace = ? AND role = ? AND source_address = ? ORDER BY created_at DESC`,
-    parameters: [namespace, role, address],
+          WHERE namespace = ? AND role = ? AND source_network = ? ORDER BY created_at DESC`,
+    parameters: [namespace, role, networkOf(address)],
     most: settings.limits.accounts_per_address,
     others,
     now,

@@ -98,13 +98,15 @@ export async function planAuthorization(
 }
 
 function newChallenge(
-  { id, namespace, created_at }: AuthorizationRow,
+  { id, namespace, role, account_id, created_at }: AuthorizationRow,
   type: ChallengeType,
   position: number,
 ): ChallengeRow {
   return {
     id: newId('ash', created_at),
     namespace,
+    role,
+    account_id,
     authorization_id: id,
     type,
     status: 'pending',

@@ -162,15 +162,17 @@ export async function challengeResource(parts: ResourceParts, post: AccountPost)
 }
 
 async function take(parts: ResourceParts, post: AccountPost, id: string): Promise<void> {
-  const claim = parts.work.takePlace();
+  const { namespace, role, id: account } = post.account;
+  const asker = { namespace, role, account };
+  const claim = parts.work.takePlace(asker);
   const input = { account_id: post.account.id, challenge_id: id, claim };
   let isOurs = false;
   try {
     const taken = await parts.perform<{ claimed: boolean }>('acme.accept_challenge', input, contextOf(post));
     isOurs = taken.claimed;
   } finally {
-    if (claim !== null && !isOurs) parts.work.releasePlace();
+    if (claim !== null && !isOurs) parts.work.releasePlace(asker);
   }
-  if (claim !== null && isOurs) parts.work.validate(post.directory.namespace, id, claim);
+  if (claim !== null && isOurs) parts.work.validate(asker, id, claim);
   if (claim === null) void parts.work.sweep();
 }
