@@ -27,6 +27,7 @@ import { createGuardedFetch } from '#outbound/guarded-fetch.ts';
 import { createLeaseService } from '#lease/service.ts';
 import { createAuthorize, createRecheck } from '#policy/authorize.ts';
 import { createPolicyBook } from '#policy/book.ts';
+import { createDelegation } from '#policy/delegation.ts';
 import { policyOperations } from '#policy/operations.ts';
 import { openKeyring } from '#seal/keyring.ts';
 import { openRootKey } from '#seal/root-key.ts';
@@ -128,6 +129,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
     dispatch,
     log,
     outbound,
+    delegation: createDelegation({ store, policies, jobs: jobScopes }),
     allowPrivate: config.outbound.allow,
     ...config.acme,
   });

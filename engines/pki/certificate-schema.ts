@@ -212,6 +212,11 @@ export type ListCertificatesInput = z.output<typeof listCertificatesInput>;
 /** Lists leave the PEM out: it is one `get` away, and a page of 1,000 stays small. */
 export const certificateSummary = certificateOutput.omit({ certificate: true }).extend({
   outside_id: z.string().optional().describe('Of an outside one: its id, for acme.get_certificate'),
+  renewal_error: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('Of an outside one: why its renewal fails or is not tried; null when nothing is in the way'),
 });
 export const listCertificatesOutput = z.strictObject({
   certificates: z.array(certificateSummary),

@@ -92,5 +92,6 @@ function summarize(found: OutsideCertificate, now: number): Summary {
     revoked_at: found.revokedAt === null ? null : toRfc3339(found.revokedAt),
     revocation_reason: found.revocationReason,
     invalidity_date: null,
+    renewal_error: found.renewalError,
   };
 }

@@ -55,4 +55,6 @@ export interface OutsideCertificate {
   readonly issuedAt: number;
   readonly revokedAt: number | null;
   readonly revocationReason: string | null;
+  /** Why it is not renewed; null when nothing is known to be in the way, or nobody wants it renewed. */
+  readonly renewalError: string | null;
 }

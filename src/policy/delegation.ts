@@ -54,7 +54,8 @@ export function createDelegation(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'p
       return { id: row.id, name: row.name };
     },
     assertMayItself: async (grant, also) => void (await recheck(grant, also)),
-    async limitsOf(principal, { operation, resource, ttl, purpose, sourceAddress, now }) {
+    async limitsOf(principal, asked) {
+      const { operation, resource, ttl, purpose, sourceAddress, approvedBefore: approved = false, now } = asked;
       const row = await store.first<PrincipalRow>('SELECT * FROM principals WHERE namespace = ? AND id = ?', [
         principal.namespace,
         principal.id,
@@ -62,7 +63,7 @@ export function createDelegation(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'p
       if (row === undefined || row.disabled !== 0)
         throw new AppError('denied', `The principal ${principal.name} does not exist any more, or is disabled.`);
       const subject = { ...row, policies: JSON.parse(row.policies) as string[], narrowings: [] };
-      const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved: false, now };
+      const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved, now };
       const verdict = await judge.judge({ subject, access: 'policy', installation: false, owned: false, request });
       if (verdict.outcome === 'allowed') return verdict.limits;
       if (verdict.outcome === 'denied') throw denied(verdict, subject, request);

@@ -87,6 +87,71 @@ test('names that the account may not order any more are not renewed, and the cer
   );
 });
 
+test('renewal stops when who ordered may not order any more, is seen before the end, and goes on with somebody who may', async (context) => {
+  const { server, advance } = await startWorld(context);
+  const rule = {
+    effect: 'allow',
+    operations: ['acme.create_order'],
+    resources: ['acme/accounts/pebble'],
+    // Met by the order, and asked of it again: a renewal comes from nowhere, and states no purpose of its own.
+    conditions: { purpose_required: true, source_cidrs: ['127.0.0.0/8'] },
+  };
+  await server.ok('POST', 'policies', { name: 'orderer', rules: [rule] });
+  await server.ok('POST', 'principals', { name: 'robot', kind: 'service', policies: ['orderer'] });
+  const robot = server.as((await server.ok('POST', 'principals/robot/keys', {})).key);
+  const order = await robot.ok('POST', 'acme/orders', { ...http('p.example.com'), purpose: 'a web site' });
+  assert.equal(order.state, 'issued', JSON.stringify(order));
+  const path = `acme/certificates/${order.certificate_id}`;
+  assert.equal((await server.ok('POST', `${path}/renew`, { wait: 30 })).state, 'issued');
+  const shown = (isSo: (stopped: string | null) => boolean) =>
+    until(
+      () => server.ok('GET', path),
+      ({ renewal }) => isSo(renewal.stopped),
+    );
+
+  await server.ok('PATCH', 'principals/robot', { disabled: true });
+  advance(2 * day);
+  const stopped = await shown((why) => why !== null);
+  assert.match(stopped.renewal.stopped, /robot, who ordered the certificate, .* is disabled/);
+  assert.ok(Date.parse(stopped.renewal.at) - Date.parse(stopped.renewal.failing_since) > 50 * day);
+  assert.equal((await server.ok('GET', 'acme/certificates?failing=true')).certificates.length, 1);
+  const [ending] = (await server.ok('GET', 'pki/certificates/expiring?within=100d')).certificates;
+  assert.match(ending.renewal_error, /robot, who ordered/);
+  const { events } = await server.ok('GET', 'audit/events?limit=1000');
+  assert.ok(JSON.stringify(events).includes('"stopped":"robot, who ordered'));
+  assert.match(await metricsOf(server), /^chancery_acme_client_renewals_stopped 1$/m);
+
+  await server.ok('PATCH', 'principals/robot', { disabled: false });
+  advance(2 * day);
+  const going = await shown((why) => why === null);
+  assert.deepEqual([going.renewal.failing_since, going.renewal.last_error], [null, null]);
+
+  await server.ok('PATCH', 'principals/robot', { policies: [] });
+  advance(70 * day);
+  const over = await shown((why) => why !== null);
+  assert.deepEqual([over.renewals, over.renewal.order_id], [1, null]);
+  assert.equal((await robot.call('POST', `${path}/renew`, {})).status, 403);
+  assert.equal((await robot.call('PATCH', path, { take_over: true })).status, 403);
+  const taken = await server.ok('PATCH', path, { take_over: true });
+  assert.equal(taken.principal, 'admin');
+  const renewed = await until(
+    () => server.ok('GET', path),
+    ({ renewals }) => renewals === 2,
+  );
+  assert.deepEqual([renewed.renewal.stopped, renewed.renewal.failing_since], [null, null]);
+});
+
+async function metricsOf({
+  url,
+  token,
+}: {
+  readonly url: string;
+  readonly token: string | undefined;
+}): Promise<string> {
+  const reply = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  return reply.text();
+}
+
 test('a renewal that fails leaves the certificate as it is, says since when, and succeeds once it can', async (context) => {
   const { server, advance, pebble } = await startWorld(context);
   const order = await server.ok('POST', 'acme/orders', {

@@ -21,11 +21,16 @@ const renewal = z.strictObject({
   failures: z.int().describe('Failed orders in a row'),
   failing_since: z.string().nullable(),
   last_error: z.string().nullable(),
+  stopped: z
+    .string()
+    .nullable()
+    .describe('Why it is not tried at present, where who ordered or the account may not order it any more'),
 });
 
 export const certificateSummary = z.strictObject({
   id: z.string(),
   account: z.string(),
+  principal: z.string().describe('Who ordered it, and whose rights renewals ask about'),
   identifiers: z.array(z.string()),
   status: z.enum(['valid', 'expired', 'revoked']),
   serial_number: z.string().describe('Lower-case hex'),
@@ -58,6 +63,7 @@ export function summarize(row: CertificateRow, now: number): z.output<typeof cer
   return {
     id: row.id,
     account: row.account,
+    principal: row.principal,
     identifiers: definition.identifiers.map(({ value }) => value),
     status: row.state === 'revoked' ? 'revoked' : row.not_after < now ? 'expired' : 'valid',
     serial_number: row.serial_number,
@@ -94,6 +100,7 @@ function viewRenewal(row: CertificateRow): z.output<typeof renewal> {
     failures: row.failures,
     failing_since: timeOf(row.failing_since),
     last_error: row.last_error,
+    stopped: row.stopped,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '#core/clock.ts';
+import type { Delegation } from '#policy/delegation.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -13,6 +14,8 @@ export interface ClientDeps {
   readonly connections: Connections;
   /** For hooks and for providers of DNS. */
   readonly outbound: GuardedFetch;
+  /** Whether who ordered may still order. */
+  readonly delegation: Pick<Delegation, 'limitsOf' | 'assertMayItself'>;
   readonly records: RecordKeeper;
   /** Whether this installation answers tls-alpn-01. */
   readonly answersTlsAlpn: boolean;

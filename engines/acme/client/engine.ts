@@ -5,6 +5,7 @@ import { bind } from '#core/operation.ts';
 import type { Narrowing } from '#core/principal.ts';
 import { createSystemCaller } from '#core/system-call.ts';
 import type { TlsAlpnResponder } from '#acme/challenge/tls-alpn-responder.ts';
+import type { Delegation } from '#policy/delegation.ts';
 import type { GuardedFetch } from '#outbound/guarded-fetch.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
@@ -26,6 +27,7 @@ export interface AcmeClientOptions {
   readonly log: StoreLog;
   /** For hooks and providers of DNS. */
   readonly outbound: GuardedFetch;
+  readonly delegation: Pick<Delegation, 'limitsOf' | 'assertMayItself'>;
   /** CIDR ranges beside the public addresses where authorities may be. */
   readonly allowPrivate: readonly string[];
   /** Those by which TXT records must be visible; empty: those of the system. */
@@ -65,7 +67,7 @@ const keyChangeDeadline = 120_000;
 
 /** Certificates from outside authorities (RFC 8555). */
 export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
-  const { store, sealer, clock, dispatch, log, outbound, allowPrivate, resolvers, tlsAlpnListen } = options;
+  const { store, sealer, clock, dispatch, log, outbound, delegation, allowPrivate, resolvers, tlsAlpnListen } = options;
   const records = createRecordKeeper({ store, sealer, clock, outbound, allowPrivate, resolvers });
   const connections = createConnections({ clock, allowPrivate });
   const wake = (): void => {
@@ -73,7 +75,17 @@ export function createAcmeClient(options: AcmeClientOptions): AcmeClient {
     certificates.wake();
   };
   const answersTlsAlpn = tlsAlpnListen !== null;
-  const deps: ClientDeps = { store, sealer, clock, connections, outbound, records, wake, answersTlsAlpn };
+  const deps: ClientDeps = {
+    store,
+    sealer,
+    clock,
+    connections,
+    outbound,
+    delegation,
+    records,
+    wake,
+    answersTlsAlpn,
+  };
   let responder: TlsAlpnResponder | undefined;
   const acts = bind(acmeClientActs, deps);
   const callAs = (job: string, namespace: string) =>

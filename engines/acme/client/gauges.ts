@@ -49,5 +49,12 @@ export function acmeClientGauges({ store, clock }: { readonly store: Store; read
       labels: [],
       read: async () => [{ value: await count('acme_certificates WHERE failing_since IS NOT NULL') }],
     },
+    {
+      name: 'chancery_acme_client_renewals_stopped',
+      help: 'Certificates from outside authorities whose renewal is not tried: who ordered, or the account, may not any more',
+      kind: 'gauge',
+      labels: [],
+      read: async () => [{ value: await count(`acme_certificates WHERE stopped IS NOT NULL AND state = 'valid'`) }],
+    },
   ];
 }

@@ -63,5 +63,6 @@ function show(row: CertificateRow): OutsideCertificate {
     issuedAt: row.obtained_at,
     revokedAt: row.revoked_at,
     revocationReason: row.revocation_reason,
+    renewalError: row.failing_since === null ? null : row.last_error,
   };
 }

@@ -55,4 +55,20 @@ export const acmeClientMigrations: readonly Migration[] = [
         UNIQUE (namespace, name))`,
     ],
   },
+  {
+    area: 'acme_client',
+    number: 2,
+    title: 'who ordered, by id and from where; why a renewal is not tried',
+    statements: [
+      'ALTER TABLE acme_client_orders ADD COLUMN principal_id TEXT',
+      'ALTER TABLE acme_client_orders ADD COLUMN source_address TEXT',
+      'ALTER TABLE acme_certificates ADD COLUMN principal_id TEXT',
+      'ALTER TABLE acme_certificates ADD COLUMN source_address TEXT',
+      'ALTER TABLE acme_certificates ADD COLUMN stopped TEXT',
+      ...['acme_client_orders', 'acme_certificates'].map(
+        (table) => `UPDATE ${table} SET principal_id = (SELECT p.id FROM principals p
+          WHERE p.namespace = ${table}.namespace AND p.name = ${table}.principal)`,
+      ),
+    ],
+  },
 ];

@@ -92,6 +92,9 @@ export interface OrderRow {
   /** Milliseconds after which it is given up. */
   give_up_at: number;
   principal: string;
+  principal_id: string | null;
+  /** Where the request came from that ordered. */
+  source_address: string | null;
   purpose: string | null;
   created_at: number;
   updated_at: number;
@@ -125,8 +128,10 @@ export interface CertificateRow {
   state: CertificateState;
   revoked_at: number | null;
   revocation_reason: string | null;
-  /** Who ordered it. */
+  /** Who ordered it; its rights are asked at each renewal, as of then and from there. */
   principal: string;
+  principal_id: string | null;
+  source_address: string | null;
   purpose: string | null;
   /** SHA-256 of the SubjectPublicKeyInfo, hex. */
   key_sha256: string;
@@ -163,6 +168,8 @@ export interface CertificateRow {
   failures: number;
   failing_since: number | null;
   last_error: string | null;
+  /** Why renewal is not tried at present. */
+  stopped: string | null;
   next_action_at: number | null;
   claim: string | null;
   renewals: number;

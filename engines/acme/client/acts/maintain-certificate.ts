@@ -3,11 +3,11 @@ import { type Change, insert, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineAct } from '#core/operation.ts';
-import { barredName } from '#acme/client/allowed-names.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
 import { newOrder } from '#acme/client/order/new-order.ts';
 import { parseDefinition } from '#acme/client/order/definition.ts';
 import { tellHook } from '#acme/client/renewal/hook.ts';
+import { obstacleTo } from '#acme/client/renewal/obstacle.ts';
 import { askWindow, replacedBy } from '#acme/client/renewal/window.ts';
 import type { AccountRow, CertificateRow } from '#acme/client/tables.ts';
 
@@ -37,7 +37,7 @@ export const maintainCertificate = defineAct({
     );
     const asked = await lookAhead(deps, account, row);
     const known = { ...row, ...told?.set, ...asked };
-    const obstacle = obstacleTo(account, known);
+    const obstacle = wantsRenewal(known) ? await obstacleTo(deps, account, known, now) : undefined;
     const renewal =
       account !== undefined && obstacle === undefined && isDue(known, now)
         ? await renewalOf(deps, grant, account, known)
@@ -60,6 +60,7 @@ export const maintainCertificate = defineAct({
         renew_at: known.renew_at,
         renew_reason: known.renew_reason,
         ...(renewal === undefined ? {} : { order: renewal.orderId }),
+        ...(obstacle === undefined ? {} : { stopped: obstacle.slice(0, 300) }),
         ...(told === undefined ? {} : { hook: told.failure ?? 'told' }),
       },
     };
@@ -74,7 +75,8 @@ async function lookAhead(
 ): Promise<Awaited<ReturnType<typeof askWindow>>> {
   const now = deps.clock.now();
   const wanted = wantsRenewal(row) && row.window_check_at !== null && row.window_check_at <= now;
-  if (account === undefined || !wanted || now >= row.not_after || row.order_id !== null) return {};
+  if (!wanted || now >= row.not_after || row.order_id !== null) return {};
+  if (account === undefined) return { window_check_at: now + obstaclePause };
   return askWindow(deps, account, row);
 }
 
@@ -104,30 +106,25 @@ export async function renewalOf(
   return { orderId: row.id, changes: [insert('acme_client_orders', { ...row })] };
 }
 
-/** Why nothing can be renewed; what the account may order is asked anew each time, since it may have been narrowed. */
-function obstacleTo(account: AccountRow | undefined, row: CertificateRow): string | undefined {
-  if (account === undefined)
-    return `The ACME account ${row.account} is not active, so the certificate cannot be renewed.`;
-  const barred = barredName(account, parseDefinition(row).identifiers);
-  if (barred === undefined) return undefined;
-  return `${barred} may not be ordered by the account ${account.name} any more (allowed_names), so the certificate cannot be renewed.`;
-}
-
-/** A failure that somebody must see. */
+/** Told from when it is known, not from when the renewal is due: so long is left to put it right. */
 function failureOf(obstacle: string | undefined, row: CertificateRow, now: number): Partial<CertificateRow> {
-  if (obstacle === undefined || !wantsRenewal(row)) return {};
-  return { failing_since: row.failing_since ?? now, last_error: obstacle };
+  if (!wantsRenewal(row)) return { stopped: null };
+  if (obstacle !== undefined)
+    return { stopped: obstacle, failing_since: row.failing_since ?? now, last_error: obstacle };
+  if (row.stopped === null) return {};
+  // What failed before that fails until an order succeeds.
+  return { stopped: null, ...(row.failures > 0 ? {} : { failing_since: null, last_error: null }) };
 }
 
 const leastPause = 60_000;
-const noAccountPause = 3_600_000;
+const obstaclePause = 3_600_000;
 
 /** When somebody must look again; null when nobody need. */
 export function nextAction(row: CertificateRow, now: number): number | null {
   const times = [];
   if (row.hook_at !== null) times.push(row.hook_at);
   if (wantsRenewal(row) && row.order_id === null) {
-    times.push(row.renew_at <= now ? now + noAccountPause : row.renew_at);
+    times.push(row.renew_at <= now ? now + obstaclePause : row.renew_at);
     if (row.window_check_at !== null && now < row.not_after)
       times.push(Math.max(row.window_check_at, now + leastPause));
   }

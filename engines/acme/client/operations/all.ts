@@ -8,13 +8,12 @@ import {
   listAccounts,
   updateAccount,
 } from './accounts.ts';
+import { deleteCertificate, revokeCertificate } from './certificate-end.ts';
 import {
-  deleteCertificate,
   downloadCertificate,
   getCertificate,
   listCertificates,
   renewCertificate,
-  revokeCertificate,
   updateCertificate,
 } from './certificates.ts';
 import {

@@ -1,12 +1,11 @@
-import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import { type Change, remove, update } from '#core/change.ts';
+import { update } from '#core/change.ts';
 import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import { assertAllowed } from '#acme/client/allowed-names.ts';
-import { ask, openAccount } from '#acme/client/account.ts';
 import { certificateResource, nextAction, renewalOf } from '#acme/client/acts/maintain-certificate.ts';
 import {
   blocksOf,
@@ -17,13 +16,11 @@ import {
   viewCertificate,
 } from '#acme/client/certificate-view.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
-import { answering } from '#acme/client/failures.ts';
 import { openKey } from '#acme/client/keys.ts';
 import { hookUrlField, parseDefinition, waitSeconds } from '#acme/client/order/definition.ts';
-import { ended } from '#acme/client/order/outcome.ts';
 import { orderOutput, viewOrder } from '#acme/client/order/view.ts';
 import type { AccountRow, AcmeClientTables, CertificateRow, OrderRow } from '#acme/client/tables.ts';
-import { AcmeProblem } from '#acme/client/wire/problem.ts';
+import { obstacleTo } from '#acme/client/renewal/obstacle.ts';
 import { waitForEnd } from './orders.ts';
 
 /** Certificates that orders brought: the inventory of what outside authorities issued. */
@@ -33,7 +30,8 @@ const id = z
   .max(64)
   .regex(/^acc_[0-9a-z]+$/, 'is not the id of a certificate')
   .describe('Id of the certificate');
-const named = z.strictObject({ id });
+export const namedCertificate = z.strictObject({ id });
+const named = namedCertificate;
 
 export const listCertificates = defineOperation({
   id: 'acme.list_certificates',
@@ -87,7 +85,7 @@ export const listCertificates = defineOperation({
 });
 
 /** Who ordered it needs no rule to fetch and to end it. */
-async function ownerOf(namespace: string, input: { readonly id: string }, { store }: ClientDeps) {
+export async function ownerOf(namespace: string, input: { readonly id: string }, { store }: ClientDeps) {
   const row = await store.first<{ principal: string }>(
     'SELECT principal FROM acme_certificates WHERE id = ? AND namespace = ?',
     [input.id, namespace],
@@ -173,8 +171,12 @@ export const updateCertificate = defineOperation({
   id: 'acme.update_certificate',
   title: 'Change the renewal of a certificate',
   summary:
-    'Turns the renewal of an outside certificate on or off, or gives its hook another URL. Off deletes a key that was kept for renewals only.',
+    'Turns the renewal of an outside certificate on or off, gives its hook another URL, or makes the caller the one who ordered it. Off deletes a key that was kept for renewals only.',
   input: named.extend({
+    take_over: z
+      .boolean()
+      .default(false)
+      .describe('Whether it is yours from now on: renewals ask about your rights, not those of who ordered it'),
     renew: z.boolean().optional().describe('Whether to renew it by itself'),
     hook_url: hookUrlField.nullable().optional().describe('Another URL of the hook; null removes it'),
   }),
@@ -195,6 +197,7 @@ export const updateCertificate = defineOperation({
           hint: 'Order it again with hook_url.',
         },
       );
+    if (input.take_over) await assertMayOrder(deps, grant, row);
     const hook = input.hook_url === undefined ? before : (input.hook_url ?? undefined);
     const renew = input.renew === undefined ? row.renew : input.renew ? 1 : 0;
     const set = {
@@ -203,7 +206,8 @@ export const updateCertificate = defineOperation({
       ...(hook === undefined ? { hook_serial: null, hook_at: null } : {}),
       // What was kept for renewals alone has no use any more.
       ...(renew === 0 && row.key_collected_at !== null ? { private_key: null } : {}),
-      ...(renew === 0 ? { failures: 0, failing_since: null, last_error: null } : {}),
+      ...(renew === 0 ? { failures: 0, failing_since: null, last_error: null, stopped: null } : {}),
+      ...(input.take_over ? takenOver(grant) : {}),
       claim: null,
       next_action_at: grant.now,
       updated_at: grant.now,
@@ -213,10 +217,22 @@ export const updateCertificate = defineOperation({
       changes: [
         update('acme_certificates', set, { id: row.id, version: row.version }, { add: { version: 1 }, expect: 1 }),
       ],
-      audit: { renew: renew === 1 },
+      audit: { renew: renew === 1, ...(input.take_over ? { taken_over_from: row.principal } : {}) },
     };
   },
 });
+
+/** What this one orders itself it may have renewed. */
+async function assertMayOrder({ delegation }: ClientDeps, grant: Grant, row: CertificateRow): Promise<void> {
+  await delegation.assertMayItself(grant, {
+    operation: 'acme.create_order',
+    resource: `acme/accounts/${row.account}`,
+  });
+}
+
+function takenOver({ principal, sourceAddress }: Grant) {
+  return { principal: principal.name, principal_id: principal.id, source_address: sourceAddress };
+}
 
 export const renewCertificate = defineOperation({
   id: 'acme.renew_certificate',
@@ -235,6 +251,8 @@ export const renewCertificate = defineOperation({
     if (row.order_id !== null) return { plan: row.order_id, changes: [] };
     const account = await activeAccount(deps, row);
     assertAllowed(account, parseDefinition(row).identifiers);
+    // Where who ordered may not any more, whoever asks now must.
+    if ((await obstacleTo(deps, account, row, grant.now)) !== undefined) await assertMayOrder(deps, grant, row);
     const { orderId, changes } = await renewalOf(deps, grant, account, { ...row, state: 'valid' });
     const set = { order_id: orderId, renew_reason: 'request', claim: null, updated_at: grant.now };
     return {
@@ -260,7 +278,7 @@ export const renewCertificate = defineOperation({
   },
 });
 
-async function activeAccount(deps: ClientDeps, row: CertificateRow): Promise<AccountRow> {
+export async function activeAccount(deps: ClientDeps, row: CertificateRow): Promise<AccountRow> {
   const account = await deps.store.first<AccountRow>(`SELECT * FROM acme_accounts WHERE id = ? AND state = 'active'`, [
     row.account_id,
   ]);
@@ -269,118 +287,3 @@ async function activeAccount(deps: ClientDeps, row: CertificateRow): Promise<Acc
     hint: 'Order a new certificate by another account.',
   });
 }
-
-/** RFC 5280 §5.3.1, those that subscribers may give. */
-const reasons = {
-  unspecified: 0,
-  key_compromise: 1,
-  affiliation_changed: 3,
-  superseded: 4,
-  cessation_of_operation: 5,
-  privilege_withdrawn: 9,
-} as const;
-
-export const revokeCertificate = defineOperation({
-  id: 'acme.revoke_certificate',
-  title: 'Revoke an outside certificate',
-  summary:
-    'Has the authority revoke a certificate, by the account that ordered it (RFC 8555 section 7.6), and stops its renewal.',
-  input: named.extend({
-    reason: z
-      .enum(Object.keys(reasons) as (keyof typeof reasons)[])
-      .default('unspecified')
-      .describe('Why (RFC 5280 section 5.3.1)'),
-  }),
-  output: certificateOutput,
-  http: { method: 'POST', path: '/acme/certificates/{id}/revoke' },
-  effect: 'destructive',
-  idempotent: true,
-  openWorld: true,
-  owner: ownerOf,
-  resource: certificateResource,
-  async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
-    if (row.state === 'revoked') return { output: viewCertificate(row, grant.now) };
-    const account = await activeAccount(deps, row);
-    await answering('the revocation', () => revokeAtAuthority(deps, account, row, reasons[input.reason]));
-    const set = {
-      state: 'revoked',
-      revoked_at: grant.now,
-      revocation_reason: input.reason,
-      renew: 0,
-      order_id: null,
-      private_key: null,
-      claim: null,
-      next_action_at: null,
-      updated_at: grant.now,
-    } as const;
-    return {
-      output: viewCertificate({ ...row, ...set }, grant.now),
-      changes: [
-        ...(await cancelRenewal(deps, row, grant.now)),
-        update(
-          'acme_certificates',
-          set,
-          { id: row.id, serial_number: row.serial_number },
-          { add: { version: 1 }, expect: 1 },
-        ),
-      ],
-      audit: { serial_number: row.serial_number, reason: input.reason },
-    };
-  },
-});
-
-/** What is under way for a certificate that is to be no more. */
-async function cancelRenewal({ store }: ClientDeps, row: CertificateRow, now: number): Promise<Change[]> {
-  if (row.order_id === null) return [];
-  const order = await store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ? AND ended_at IS NULL', [
-    row.order_id,
-  ]);
-  return order === undefined ? [] : ended(order, undefined, 'cancelled', null, now).changes;
-}
-
-async function revokeAtAuthority(
-  deps: ClientDeps,
-  row: AccountRow,
-  certificate: CertificateRow,
-  reason: number,
-): Promise<void> {
-  const account = await openAccount(deps, row);
-  const { revokeCert } = await account.connection.directory();
-  if (revokeCert === undefined)
-    throw new AppError('refused', 'The authority does not offer revocation by ACME.', {
-      hint: 'Ask it to revoke the certificate in another way, and forget it with acme.delete_certificate.',
-    });
-  const der = new X509Certificate(certificate.chain).raw.toString('base64url');
-  try {
-    await ask(account, revokeCert, { certificate: der, reason });
-  } catch (error) {
-    // The answer to the request before was lost.
-    if (!(error instanceof AcmeProblem && error.type === 'alreadyRevoked')) throw error;
-  }
-}
-
-export const deleteCertificate = defineOperation({
-  id: 'acme.delete_certificate',
-  title: 'Forget an outside certificate',
-  summary:
-    'Forgets a certificate from an outside authority and a key that waits for it, and cancels its renewal. It stays valid until it ends: revoke it first if it must not.',
-  input: named,
-  output: z.strictObject({ id: z.string(), deleted: z.literal(true) }),
-  http: { method: 'DELETE', path: '/acme/certificates/{id}' },
-  effect: 'destructive',
-  owner: ownerOf,
-  resource: certificateResource,
-  async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
-    return {
-      output: { id: row.id, deleted: true as const },
-      changes: [
-        ...(await cancelRenewal(deps, row, grant.now)),
-        remove('acme_certificate_names', { certificate_id: row.id }),
-        remove('acme_certificates', { id: row.id, version: row.version }, { expect: 1 }),
-      ],
-      audit: { serial_number: row.serial_number },
-    };
-  },
-});

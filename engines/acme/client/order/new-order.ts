@@ -61,13 +61,25 @@ export async function newOrder(
     attempts: 0,
     last_error: null,
     give_up_at: grant.now + patience,
-    principal: grant.principal.name,
+    ...ordererOf(grant, renewed),
     purpose: grant.purpose ?? null,
     created_at: grant.now,
     updated_at: grant.now,
     ended_at: null,
   };
   return { row, hookSecret };
+}
+
+/** What renews by itself is of who ordered it first, and may be completed and cancelled by them. */
+function ordererOf(grant: Grant, renewed: CertificateRow | undefined) {
+  const { principal, sourceAddress } = grant;
+  if (renewed === undefined || principal.kind !== 'system')
+    return { principal: principal.name, principal_id: principal.id, source_address: sourceAddress };
+  return {
+    principal: renewed.principal,
+    principal_id: renewed.principal_id,
+    source_address: renewed.source_address,
+  };
 }
 
 async function keyAndRequest(deps: ClientDeps, definition: OrderDefinition, renewed: CertificateRow | undefined) {
