@@ -3,7 +3,9 @@ import { X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChildServer, type Client, foundPki, spawnChancery } from '#test/chancery.ts';
+import { startDnsServer } from '#test/dns-server.ts';
 import { startPostgres } from '#test/postgres.ts';
+import { assertFailuresAreBounded, assertOpenAuthorizationsAreBounded, narrowRole } from './bursts.ts';
 import { newKey, type RawClient, rawClient, type RawReply } from './raw-client.ts';
 import { acmeWorld, csr, dnsNames, newExternalKey, publicUrl } from './server-world.ts';
 
@@ -74,10 +76,16 @@ test('200 orders at once end with 200 certificates, one each', async (context) =
 
 const trust = { role: 'web', skip_validation: true, allowed_identifiers: ['*.example.com'] };
 
-test('two nodes on one PostgreSQL serve one client: each takes the nonces, orders and finalizations of the other', async (context) => {
+test('two nodes on one PostgreSQL serve one client: each takes nonces, orders and finalizations of the other, and limits hold', async (context) => {
   const postgres = await startPostgres();
   context.after(() => postgres.stop());
-  const env = { CHANCERY_STORAGE: await postgres.createDatabase(), CHANCERY_PUBLIC_URL: publicUrl };
+  const dns = await startDnsServer();
+  context.after(() => dns.close());
+  const env = {
+    CHANCERY_STORAGE: await postgres.createDatabase(),
+    CHANCERY_PUBLIC_URL: publicUrl,
+    CHANCERY_ACME_RESOLVERS: `127.0.0.1:${dns.port}`,
+  };
   const first = await spawnChancery(context, { env });
   const second = await spawnChancery(context, { env, folder: first.folder });
   await foundPki(first);
@@ -97,6 +105,12 @@ test('two nodes on one PostgreSQL serve one client: each takes the nonces, order
   const ends = await Promise.all(Array.from({ length: 6 }, () => finish(client, order, twice)));
   assert.equal(new Set(ends.map(({ serialNumber }) => serialNumber)).size, 1);
   await assertEachOnce(first, [...all.map(({ name }) => name), 'both.example.com'], [...certificates, ...ends]);
+  const binding = await narrowRole(first);
+  const narrow = await rawClient({ connect: [first.url, second.url], publicUrl, segment: 'narrow' });
+  context.after(() => narrow.close());
+  await narrow.register({}, binding);
+  await assertOpenAuthorizationsAreBounded(narrow);
+  await assertFailuresAreBounded(narrow);
 });
 
 test('kill -9 in the middle of finalizing: clients that ask again get their certificate, and nobody gets two', async (context) => {

@@ -158,7 +158,7 @@ export const acceptAccountChange = defineAct({
 export function deactivation(accountIds: readonly string[], status: 'deactivated' | 'revoked'): Change[] {
   const open = { account_id: accountIds, status: 'open' };
   return [
-    update('acme_server_accounts', { status }, { id: accountIds, status: 'valid' }),
+    update('acme_server_accounts', { status, open_authorizations: 0 }, { id: accountIds, status: 'valid' }),
     update('acme_server_orders', { status: 'invalid' }, open),
     update(
       'acme_server_authorizations',

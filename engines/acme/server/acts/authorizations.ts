@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import type { Directory } from '#acme/server/directories.ts';
 import { authorizedName, isAllowed, together } from '#acme/server/identifiers.ts';
-import { AcmeError, type Subproblem } from '#acme/server/problem.ts';
+import { closedOne, opened, requireRoom, type Room } from '#acme/server/open-authorizations.ts';
+import type { Subproblem } from '#acme/server/problem.ts';
 import { assertRate } from '#acme/server/rates.ts';
 import { requireAccount, requireAuthorization } from '#acme/server/records.ts';
 import type { AccountRow, AuthorizationRow, ChallengeRow } from '#acme/server/tables.ts';
@@ -23,6 +24,8 @@ const keptAfter = 86_400_000;
 export interface PlannedAuthorization {
   readonly id: string;
   readonly changes: readonly Change[];
+  /** How many of these changes open one: 0 or 1. */
+  readonly opened: number;
 }
 
 /** The challenge types that can prove a name: dns-01 alone for wildcards (RFC 8555 §8.4), none by DNS for addresses (RFC 8738 §7). */
@@ -70,7 +73,7 @@ export async function planAuthorization(
      ORDER BY expires_at DESC LIMIT 1`,
     [account.id, authorized.value, now + 1_800_000, authorized.type, wildcard ? 1 : 0],
   );
-  if (known !== undefined) return { id: known.id, changes: [] };
+  if (known !== undefined) return { id: known.id, changes: [], opened: 0 };
   const trusted = isTrusted(account, name);
   const expires = now + 1000 * (trusted ? settings.authorization_lifetime : settings.order_lifetime);
   const row: AuthorizationRow = {
@@ -94,6 +97,7 @@ export async function planAuthorization(
       insert('acme_server_authorizations', { ...row }),
       ...challenges.map((each) => insert('acme_server_challenges', { ...each })),
     ],
+    opened: trusted ? 0 : 1,
   };
 }
 
@@ -128,7 +132,7 @@ export async function assertAuthorizationRates(
   account: AccountRow,
   names: readonly Identifier[],
   now: number,
-): Promise<void> {
+): Promise<Room> {
   const { limits } = settings;
   for (const { value } of names.map((each) => authorizedName(each).identifier))
     await assertRate(store, {
@@ -140,17 +144,7 @@ export async function assertAuthorizationRates(
       others: 0,
       now,
     });
-  const open = await store.all<{ id: string }>(
-    `SELECT id FROM acme_server_authorizations
-     WHERE account_id = ? AND status = 'pending' AND expires_at > ? LIMIT ${limits.pending_authorizations}`,
-    [account.id, now],
-  );
-  if (open.length + names.length <= limits.pending_authorizations) return;
-  throw new AcmeError(
-    'rateLimited',
-    `The account has ${open.length} open authorizations; ${limits.pending_authorizations} are allowed.`,
-    { retryAfter: 60 },
-  );
+  return requireRoom(store, account, names.length, limits.pending_authorizations, now);
 }
 
 export const acceptAuthorization = defineAct({
@@ -166,13 +160,13 @@ export const acceptAuthorization = defineAct({
     const directory = await requireDirectory(deps, account.namespace, account.role);
     const names = [input.identifier];
     await mayIssue(deps, directory, account, account.role, input.source_address, grant.now);
-    await assertAuthorizationRates(deps, directory, account, names, grant.now);
+    const room = await assertAuthorizationRates(deps, directory, account, names, grant.now);
     await assertIssuable(deps, account, account.role, names, undefined);
     assertProvable(directory, account, names);
     const planned = await planAuthorization(deps, directory, account, input.identifier, grant.now);
     return {
       output: { authorization_id: planned.id },
-      changes: planned.changes,
+      changes: [...planned.changes, ...opened(room, planned.opened)],
       audit: { account: account.id, account_principal: account.principal, authorization: planned.id },
     };
   },
@@ -190,10 +184,17 @@ export const deactivateAuthorization = defineAct({
   async run(grant, input, { store }: ServerDeps) {
     const account = await requireAccount(store, grant.namespace, input.account_id);
     const row = await requireAuthorization(store, account, input.authorization_id);
-    const where = { id: row.id, status: ['pending', 'valid'] };
+    const isOpen = row.status === 'pending';
+    const where = { id: row.id, status: row.status };
     return {
       output: {},
-      changes: [update('acme_server_authorizations', { status: 'deactivated' }, where)],
+      changes:
+        isOpen || row.status === 'valid'
+          ? [
+              update('acme_server_authorizations', { status: 'deactivated' }, where, { expect: 1 }),
+              ...(isOpen ? [closedOne(row.account_id)] : []),
+            ]
+          : [],
       audit: { account: account.id, account_principal: account.principal, authorization: row.id },
     };
   },

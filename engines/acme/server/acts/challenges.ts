@@ -3,6 +3,8 @@ import { type Change, update } from '#core/change.ts';
 import { defineAct } from '#core/operation.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { validationClaim } from '#acme/server/claims.ts';
+import { closedOne } from '#acme/server/open-authorizations.ts';
+import { beginTry, endedTry, failedTry } from '#acme/server/tries.ts';
 import { keptProblem, type ProblemType } from '#acme/server/problem.ts';
 import { authorizationStatus, requireAccount, requireChallenge } from '#acme/server/records.ts';
 import type { AuthorizationRow, ChallengeRow } from '#acme/server/tables.ts';
@@ -18,7 +20,8 @@ export const acceptChallenge = defineAct({
   output: z.strictObject({ claimed: z.boolean().describe('Whether the claim holds: its holder validates') }),
   effect: 'mutating',
   resource: ({ challenge_id }) => `acme/subscriber-challenges/${challenge_id}`,
-  async run(grant, input, { store }: ServerDeps) {
+  async run(grant, input, deps: ServerDeps) {
+    const { store } = deps;
     const account = await requireAccount(store, grant.namespace, input.account_id);
     const { challenge, authorization } = await requireChallenge(store, account, input.challenge_id);
     const audit = { account: account.id, account_principal: account.principal, authorization: authorization.id };
@@ -31,13 +34,20 @@ export const acceptChallenge = defineAct({
       next_attempt_at: grant.now + (input.claim === null ? 0 : validationClaim),
     };
     const where = { id: challenge.id, status: challenge.status, claim: null };
+    const begun =
+      challenge.status === 'pending' ? [await firstTry(deps, challenge, authorization.identifier, grant.now)] : [];
     return {
       output: { claimed: input.claim !== null },
-      changes: [update('acme_server_challenges', set, where, { expect: 1 })],
+      changes: [update('acme_server_challenges', set, where, { expect: 1 }), ...begun],
       audit: { ...audit, type: challenge.type },
     };
   },
 });
+
+async function firstTry(deps: ServerDeps, challenge: ChallengeRow, identifier: string, now: number): Promise<Change> {
+  const { settings } = await requireDirectory(deps, challenge.namespace, challenge.role);
+  return beginTry(deps.store, challenge, identifier, settings.limits.failed_validations, now);
+}
 
 const problemTypes = [
   'connection',
@@ -84,7 +94,11 @@ export const recordValidation = defineAct({
       problem: input.problem?.type ?? null,
     };
     if (authorizationStatus(authorization, grant.now) !== 'pending')
-      return { output: { next_attempt_at: null }, changes: [decided(challenge, { status: 'invalid' })], audit };
+      return {
+        output: { next_attempt_at: null },
+        changes: [decided(challenge, { status: 'invalid' }), endedTry(challenge)],
+        audit,
+      };
     const { settings } = await requireDirectory(deps, authorization.namespace, authorization.role);
     if (input.problem === null) {
       const expires = grant.now + settings.authorization_lifetime * 1000;
@@ -109,6 +123,8 @@ export const recordValidation = defineAct({
         { id: authorization.id, status: 'pending' },
         { expect: 1 },
       ),
+      closedOne(authorization.account_id),
+      failedTry(challenge, grant.now),
       ...(await failedOrders(store, authorization, input.problem)),
     ];
     return { output: { next_attempt_at: null }, changes, audit };
@@ -150,6 +166,8 @@ function proved(challenge: ChallengeRow, authorization: AuthorizationRow, now: n
   return [
     decided(challenge, { status: 'valid', error: null, validated_at: now, attempts: challenge.attempts + 1 }),
     update('acme_server_authorizations', valid, { id: authorization.id, status: 'pending' }, { expect: 1 }),
+    closedOne(authorization.account_id),
+    endedTry(challenge),
   ];
 }
 

@@ -7,6 +7,7 @@ import type { ServerDeps } from '#acme/server/deps.ts';
 import type { Directory } from '#acme/server/directories.ts';
 import { mostIdentifiers } from '#acme/server/identifiers.ts';
 import { limitedEnd, mayIssue } from '#acme/server/permission.ts';
+import { opened } from '#acme/server/open-authorizations.ts';
 import { AcmeError, malformed } from '#acme/server/problem.ts';
 import { assertRate } from '#acme/server/rates.ts';
 import { authorizationsOf, identifiersOf, orderStatus, requireAccount } from '#acme/server/records.ts';
@@ -51,7 +52,7 @@ async function order(grant: Grant, input: NewOrder, deps: ServerDeps, others: nu
   const replaced = input.replaces === null ? [] : await planReplacement(deps, account, input, input.replaces, now);
   if (!(await isFirstReplacement(deps, account, input.replaces)))
     await assertOrderRate(deps, directory, account, others, now);
-  await assertAuthorizationRates(deps, directory, account, input.identifiers, now);
+  const room = await assertAuthorizationRates(deps, directory, account, input.identifiers, now);
   const plan = await assertIssuable(deps, account, issuingRole, input.identifiers, input.not_after ?? undefined);
   if (input.not_after !== null && limitedEnd(plan.notAfter ?? input.not_after, limits, now) !== undefined)
     throw malformed('The notAfter lies beyond what the policies of the account allow.');
@@ -66,6 +67,10 @@ async function order(grant: Grant, input: NewOrder, deps: ServerDeps, others: nu
       ...replaced,
       insert('acme_server_orders', { ...row }, input.replaces === null ? undefined : alreadyReplaced),
       ...authorizations.flatMap(({ changes }) => changes),
+      ...opened(
+        room,
+        authorizations.reduce((sum, each) => sum + each.opened, 0),
+      ),
       ...linksOf(
         row,
         authorizations.map(({ id }) => id),

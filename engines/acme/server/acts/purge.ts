@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { remove } from '#core/change.ts';
 import { defineAct } from '#core/operation.ts';
 import type { Store } from '#storage/store.ts';
+import { endUnfulfilled } from '#acme/server/open-authorizations.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 
 /** At most so many objects of a kind in one commit. */
@@ -21,18 +22,21 @@ export const purgeServed = defineAct({
   resource: () => 'acme/served',
   async run(grant, _input, { store }: ServerDeps) {
     const { now } = grant;
+    const unfulfilled = await endUnfulfilled(store, now);
     const orders = await ended(store, 'acme_server_orders', now);
-    const authorizations = await ended(store, 'acme_server_authorizations', now);
+    const authorizations = await ended(store, 'acme_server_authorizations', now, "AND status <> 'pending'");
     const certificates = await ended(store, 'acme_server_certificates', now);
     const keys = await store.all<{ id: string }>(
       `SELECT id FROM acme_server_external_keys WHERE revoked_at <= ? OR expires_at <= ? LIMIT ${batch}`,
       [now - keysKept, now - keysKept],
     );
-    const counts = [orders.length, authorizations.length, certificates.length, keys.length];
+    const counts = [unfulfilled.count, orders.length, authorizations.length, certificates.length, keys.length];
     return {
       output: { more: counts.some((count) => count === batch) },
       changes: [
         remove('acme_server_nonces', { expires_at: { lte: now } }),
+        remove('acme_server_tries', { ends_at: { lte: now } }),
+        ...unfulfilled.changes,
         remove('acme_server_order_authorizations', { order_id: orders }),
         remove('acme_server_orders', { id: orders }),
         remove('acme_server_challenges', { authorization_id: authorizations }),
@@ -45,7 +49,9 @@ export const purgeServed = defineAct({
   },
 });
 
-async function ended(store: Store, table: string, now: number): Promise<string[]> {
-  const rows = await store.all<{ id: string }>(`SELECT id FROM ${table} WHERE purge_at <= ? LIMIT ${batch}`, [now]);
+async function ended(store: Store, table: string, now: number, also = ''): Promise<string[]> {
+  const rows = await store.all<{ id: string }>(`SELECT id FROM ${table} WHERE purge_at <= ? ${also} LIMIT ${batch}`, [
+    now,
+  ]);
   return rows.map(({ id }) => id);
 }
