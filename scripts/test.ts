@@ -1,31 +1,58 @@
 /** `npm test`: every test of the repository, or those whose path contains one of the arguments. */
-import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+/** They take longest, the longest first: begun at last, one of them would go on alone when all others are done. */
+const longest = [
+  'test/faults/corruption.test.ts',
+  'test/faults/kill-postgres.test.ts',
+  'test/attack/tenants.test.ts',
+  'test/attack/bad-fields.test.ts',
+];
 
 const wanted = process.argv.slice(2);
 const files = globSync('test/**/*.test.ts')
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-  .sort();
+  .sort((left, right) => rank(left) - rank(right) || (left < right ? -1 : 1));
 if (files.length === 0) {
   process.stderr.write(`no test file matches ${wanted.join(' ')}\n`);
   process.exit(2);
 }
 
-// Every file runs in a process of its own and needs the same modules: they are compiled once.
-const compiled = join(import.meta.dirname, '../node_modules/.cache/compiled');
+function rank(file: string): number {
+  const index = longest.indexOf(file);
+  return index === -1 ? longest.length : index;
+}
 
-const runner = spawn(
-  process.execPath,
-  [
-    '--test',
-    `--test-concurrency=${availableParallelism()}`,
-    '--test-timeout=600000',
-    `--import=${join(import.meta.dirname, 'test-deadline.ts')}`,
-    '--disable-warning=ExperimentalWarning',
-    ...files,
-  ],
-  { stdio: 'inherit', env: { NODE_COMPILE_CACHE: compiled, ...process.env } },
-);
-runner.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));
+/** Data folders of database servers, made by the first file that needs one and copied by the others. */
+const templates = mkdtempSync(join(tmpdir(), 'chancery-templates-'));
+chmodSync(templates, 0o711);
+process.once('exit', () => rmSync(templates, { recursive: true, force: true }));
+
+const stopping = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+
+const preload = (name: string) => `--import=${join(import.meta.dirname, name)}`;
+
+run({
+  files,
+  // Files wait for servers, disks and clocks about half of their time.
+  concurrency: availableParallelism() * 2,
+  timeout: 600_000,
+  signal: stopping.signal,
+  execArgv: [preload('test-deadline.ts'), preload('test-promises.ts'), '--disable-warning=ExperimentalWarning'],
+  env: {
+    // Every file runs in a process of its own and needs the same modules: they are compiled once.
+    NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/compiled'),
+    CHANCERY_TEST_TEMPLATES: templates,
+    ...process.env,
+  },
+})
+  .on('test:summary', ({ success }) => {
+    if (!success) process.exitCode = 1;
+  })
+  .compose(spec)
+  .pipe(process.stdout);

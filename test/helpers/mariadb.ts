@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
+import { copyCluster, type Owner } from '#test/cluster-template.ts';
 import { freePort } from '#test/free-port.ts';
 
 /**
@@ -95,7 +96,7 @@ interface Cluster {
   readonly data: string;
   readonly password: string;
   readonly port: number;
-  readonly owner: { uid: number; gid: number } | undefined;
+  readonly owner: Owner;
   readonly arguments: readonly string[];
 }
 
@@ -106,6 +107,25 @@ async function initCluster(options: MariadbOptions): Promise<Cluster> {
   const owner = ordinaryUser();
   mkdirSync(data, { mode: 0o700 });
   if (owner) for (const path of [folder, data]) chownSync(path, owner.uid, owner.gid);
+  await copyCluster('mariadb', data, owner, (made) => installDatabase(made, owner));
+  const password = randomBytes(16).toString('hex');
+  const port = await freePort();
+  writeFileSync(join(folder, 'first.sql'), firstStatements(password).join('\n'), { mode: 0o644 });
+  return { folder, data, password, port, owner, arguments: [...tlsArguments(folder, options), ...settings(options)] };
+}
+
+/** Temporary files in a folder of its own: every server that starts deletes those of all others in the one it uses. */
+function temporary(folder: string, owner: Owner): { TMPDIR: string } {
+  const path = join(folder, 'temporary');
+  mkdirSync(path, { recursive: true });
+  if (owner) chownSync(path, owner.uid, owner.gid);
+  return { TMPDIR: path };
+}
+
+/** The data folder of a new server. */
+async function installDatabase(data: string, owner: Owner): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-mariadb-install-'));
+  chmodSync(folder, 0o755);
   const child = spawn(
     'mariadb-install-db',
     ['--no-defaults', `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'].concat([
@@ -113,15 +133,12 @@ async function initCluster(options: MariadbOptions): Promise<Cluster> {
       '--innodb-log-file-size=8M',
       '--innodb-flush-log-at-trx-commit=0',
     ]),
-    { ...owner, cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
+    { ...owner, cwd: folder, env: { ...process.env, ...temporary(folder, owner) }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const errors = collect(child);
   const [code] = (await once(child, 'exit')) as [number | null];
+  rmSync(folder, { recursive: true, force: true });
   if (code !== 0) throw new Error(`mariadb-install-db failed: ${errors()}`);
-  const password = randomBytes(16).toString('hex');
-  const port = await freePort();
-  writeFileSync(join(folder, 'first.sql'), firstStatements(password).join('\n'), { mode: 0o644 });
-  return { folder, data, password, port, owner, arguments: [...tlsArguments(folder, options), ...settings(options)] };
 }
 
 const server = '/usr/sbin/mariadbd';
@@ -154,7 +171,7 @@ function tlsArguments(folder: string, { tls }: MariadbOptions): string[] {
 }
 
 /** Runs as root only when told to; then it is given to `mysql` or `nobody`. */
-function ordinaryUser(): { uid: number; gid: number } | undefined {
+function ordinaryUser(): Owner {
   if (process.getuid?.() !== 0) return undefined;
   for (const user of ['mysql', 'nobody']) {
     try {
@@ -176,7 +193,12 @@ async function launch(cluster: Cluster): Promise<ChildProcess> {
       ['--innodb-buffer-pool-size=32M', '--innodb-log-file-size=8M', `--init-file=${join(folder, 'first.sql')}`],
       cluster.arguments,
     ),
-    { ...cluster.owner, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+    {
+      ...cluster.owner,
+      cwd: folder,
+      env: { ...process.env, ...temporary(folder, cluster.owner) },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
   );
   const errors = collect(child);
   for (;;) {
