@@ -15,7 +15,7 @@ import {
   readCertificateFacts,
   readRequestFacts,
   roleSince,
-} from './issuer-reading.ts';
+} from '#pki/issuer-reading.ts';
 
 /** The issuer that other engines see: the operations of the PKI, called through dispatch under names of their own. */
 export interface IssuerOptions {
@@ -59,8 +59,8 @@ interface Issued {
 }
 
 export function createIssuer({ dispatch, operations, clock, store, engine }: IssuerOptions): Issuer {
-  const caller = (act: string, namespace: string) =>
-    createSystemCaller({ dispatch, operations, clock, namespace, job: `${engine}.${act}_certificates` });
+  const caller = (act: string, namespace: string, onBehalfOf?: string) =>
+    createSystemCaller({ dispatch, operations, clock, namespace, onBehalfOf, job: `${engine}.${act}_certificates` });
   const plan = (order: CertificateOrder) =>
     caller('issue', order.namespace)<Planned>('pki.plan_certificate', requestOf(order));
   return {
@@ -68,7 +68,7 @@ export function createIssuer({ dispatch, operations, clock, store, engine }: Iss
       // Where the key comes with a request of somebody else, so may names.
       if (order.orderId !== undefined) refuseOtherNames(order);
       else if (order.csr !== undefined) refuseOthers(order, await plan(order));
-      const call = caller('issue', order.namespace);
+      const call = caller('issue', order.namespace, order.principal);
       return toCertificate(await call<Issued>('pki.issue_certificate', requestOf(order), order.orderId));
     },
     async check(order) {

@@ -192,7 +192,7 @@ function recordLeaf(
     issuer_id: issuer.row.id,
     authority: profile.authority,
     role: profile.role,
-    principal: grant.principal.name,
+    principal: grant.principal.onBehalfOf ?? grant.principal.name,
     kind: 'leaf',
     certificate,
     subject,

@@ -79,8 +79,9 @@ function globsOf(json: string | null): string[] {
 }
 
 /** Background work. What each job may do is decided by `authorize`, by its name. */
-function systemPrincipal({ job, namespace }: SystemCredentials): Principal {
-  return { id: 'system', name: job, namespace, kind: 'system', policies: [], credentialId: 'system', narrowings: [] };
+function systemPrincipal({ job, namespace, onBehalfOf }: SystemCredentials): Principal {
+  const nothing = { policies: [], narrowings: [] };
+  return { id: 'system', name: job, namespace, kind: 'system', credentialId: 'system', ...nothing, onBehalfOf };
 }
 
 function badToken(): AppError {

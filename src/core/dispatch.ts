@@ -25,6 +25,8 @@ export interface SystemCredentials {
   /** Which background job acts, for the audit: `crl-rebuild`. */
   readonly job: string;
   readonly namespace: string;
+  /** For whom it acts; what is issued is theirs. */
+  readonly onBehalfOf?: string | undefined;
 }
 
 export interface Call {

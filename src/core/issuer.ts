@@ -53,6 +53,11 @@ export interface CertificateOrder {
   /** For what and for whom, for the audit and the inventory; at most 200 characters. */
   readonly purpose: string;
   /**
+   * Whose it is in the inventory: a principal of the namespace, or another name that says plainly who it is. Whether they
+   * may have it, whoever orders has asked. Absent: the job that issues.
+   */
+  readonly principal?: string | undefined;
+  /**
    * Names the order: the same order, asked for again within a day, gets the certificate that it got before. Without it
    * each call issues.
    */

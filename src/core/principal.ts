@@ -14,6 +14,8 @@ export interface Principal {
   readonly expiresAt?: number | undefined;
   /** What the token was made for; it stands for the purpose of requests that state none. */
   readonly purpose?: string | undefined;
+  /** Background work for somebody: by this name what is issued is theirs. Nothing is allowed by it. */
+  readonly onBehalfOf?: string | undefined;
 }
 
 /** One narrowing: the operations and resources (globs) that are left. */

@@ -12,20 +12,22 @@ export interface SystemCallerOptions {
   readonly job: string;
   /** Default `root`. */
   readonly namespace?: string;
+  /** For whom the job acts, where it acts for somebody. */
+  readonly onBehalfOf?: string | undefined;
 }
 
 /** Calls operations by id, as a background job: through dispatch like everybody, as its own principal. */
 export type SystemCaller = <Output>(id: string, input: object, idempotencyKey?: string) => Promise<Output>;
 
 export function createSystemCaller(options: SystemCallerOptions): SystemCaller {
-  const { dispatch, operations, clock, job, namespace = 'root' } = options;
+  const { dispatch, operations, clock, job, namespace = 'root', onBehalfOf } = options;
   return async <Output>(id: string, input: object, idempotencyKey?: string) => {
     const operation = operations.find((candidate) => candidate.id === id);
     if (!operation) throw new Error(`the job ${job} calls ${id}, which does not exist`);
     const reply = await dispatch({
       operation,
       input,
-      credentials: { kind: 'system', job, namespace },
+      credentials: { kind: 'system', job, namespace, onBehalfOf },
       transport: 'system',
       sourceAddress: null,
       requestId: newId('req', clock.now()),

@@ -47,7 +47,7 @@ export async function assertOpenAuthorizationsAreBounded(client: RawClient): Pro
     Array.from({ length: 6 }, (_, index) => client.post(newOrder, dnsNames(`d${index}.example.com`))),
   );
   const last = assertTaken(again, 201, 2);
-  for (const url of [...last.flatMap(({ body }) => body.authorizations as string[])])
+  for (const url of last.flatMap(({ body }) => body.authorizations as string[]))
     await client.post(url, { status: 'deactivated' });
   for (const reply of made)
     for (const url of (reply.body.authorizations as string[] | undefined) ?? [reply.headers.location ?? ''])

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { type Change, insert, update } from '#core/change.ts';
 import { AppError, type ErrorCode } from '#core/errors.ts';
 import { newId } from '#core/ids.ts';
-import type { CertificateOrder, IssuedCertificate } from '#core/issuer.ts';
+import type { IssuedCertificate } from '#core/issuer.ts';
 import type { ServerDeps } from './deps.ts';
 import { certIdOf } from './cert-id.ts';
-import { identifiersOf } from './records.ts';
-import { keptProblem } from './problem.ts';
+import { orderOf } from './certificate-order.ts';
+import { AcmeError, keptProblem, type ProblemType } from './problem.ts';
+import { reconsider } from './reconsider.ts';
 import type { CertificateRow, OrderRow } from './tables.ts';
-import { orderedNames } from './acts/names.ts';
 
 /**
  * From an order that is `processing` to its certificate. The order names the certificate for the issuer, so that it is
@@ -34,10 +34,11 @@ export async function issueFor(deps: ServerDeps, row: OrderRow, now: number): Pr
   if (row.finalized_at !== null && row.finalized_at + giveUpAfter <= now)
     return failed(row, 'The certificate could not be issued within a day.');
   try {
-    const issued = await deps.issuer.issue(orderOf(row));
+    const account = await reconsider(deps, row, now);
+    const issued = await deps.issuer.issue(orderOf(row, account));
     return completed(deps, row, issued, now);
   } catch (error) {
-    if (error instanceof AppError && isFinal(error.code)) return failed(row, error.message);
+    if (error instanceof AppError && isDecided(error.code)) return failed(row, error.message, typeOf(error));
     deps.log.warn({ err: error, order: row.id }, 'the certificate of an ACME order was not issued; it is tried again');
     // What was issued all the same is found at the next try.
     const set = { claim: null, next_attempt_at: now + pauseAfter(row, now) };
@@ -49,49 +50,33 @@ function pauseAfter({ finalized_at: since }: OrderRow, now: number): number {
   return Math.min(mostPause, Math.max(leastPause, now - (since ?? now)));
 }
 
-function isFinal(code: ErrorCode): boolean {
+/** Whether an error decides about the order, or only about this try. */
+function isDecided(code: ErrorCode): boolean {
   return code === 'refused' || code === 'invalid_request' || code === 'not_found' || code === 'denied';
+}
+
+/** What the issuer refuses, the names or the key are refused for. */
+function typeOf(error: AppError): ProblemType {
+  if (error instanceof AcmeError) return error.type;
+  return error.code === 'denied' ? 'unauthorized' : 'rejectedIdentifier';
 }
 
 function codeOf(error: unknown): string {
   return error instanceof AppError ? error.code : 'internal';
 }
 
-/** What is asked of the issuer. The same for the same order whenever it is asked. */
-export function orderOf(row: OrderRow): CertificateOrder {
-  return {
-    namespace: row.namespace,
-    role: row.issuing_role,
-    ...orderedNames(identifiersOf(row)),
-    commonName: row.common_name ?? undefined,
-    notAfter: row.end_at ?? undefined,
-    csr: row.csr === null ? undefined : pemOf(row.csr),
-    purpose: `acme order ${row.id} of ${row.account_id}`,
-    orderId: row.id,
-  };
-}
-
-/** PKCS#10 in PEM (RFC 7468 §7). */
-export function pemOf(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE REQUEST-----\n${lines.join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
-}
-
 function whileClaimed({ id, claim }: OrderRow, set: Readonly<Record<string, string | number | null>>): Change {
   return update('acme_server_orders', set, { id, status: 'processing', claim }, { expect: 1 });
 }
 
-function failed(row: OrderRow, detail: string): Issuance {
+function failed(row: OrderRow, detail: string, type: ProblemType = 'rejectedIdentifier'): Issuance {
   const set = {
     status: 'invalid',
-    error: keptProblem('rejectedIdentifier', detail),
+    error: keptProblem(type, detail),
     claim: null,
     next_attempt_at: null,
   };
-  return { status: 'invalid', changes: [whileClaimed(row, set)], audit: { failure: 'refused' } };
+  return { status: 'invalid', changes: [whileClaimed(row, set)], audit: { failure: type } };
 }
 
 function completed({ issuer }: ServerDeps, row: OrderRow, issued: IssuedCertificate, now: number): Issuance {

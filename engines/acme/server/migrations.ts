@@ -111,6 +111,12 @@ export const acmeServerMigrations: readonly Migration[] = [
       'CREATE INDEX acme_server_accounts_ended ON acme_server_accounts (ended_at) WHERE ended_at IS NOT NULL',
     ],
   },
+  {
+    area: 'acme_server',
+    number: 3,
+    title: 'from where an order was finalized',
+    statements: ['ALTER TABLE acme_server_orders ADD COLUMN finalized_from TEXT'],
+  },
 ];
 
 /** In a restored store nonces that were used after the backup look unused: with another key none of them is good. */

@@ -120,6 +120,8 @@ export interface OrderRow {
   claim: string | null;
   next_attempt_at: number | null;
   finalized_at: number | null;
+  /** The address that finalized it, which policies may ask for. */
+  finalized_from: string | null;
   created_at: number;
   expires_at: number;
   /** After which the row is of no use. */

@@ -148,7 +148,11 @@ async function issue(
   return {
     output,
     changes: issued.changes,
-    audit: { serial_number: issued.serialNumber, not_after: output.not_after },
+    audit: {
+      serial_number: issued.serialNumber,
+      not_after: output.not_after,
+      ...(grant.principal.onBehalfOf === undefined ? {} : { on_behalf_of: grant.principal.onBehalfOf }),
+    },
   };
 }
 

@@ -6,7 +6,7 @@ import { defineAct } from '#core/operation.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { isUsable, refusedBinding } from '#acme/server/external-binding.ts';
 import { networkOf } from '#acme/server/networks.ts';
-import { AcmeError } from '#acme/server/problem.ts';
+import { AcmeError, keptProblem } from '#acme/server/problem.ts';
 import { assertRate } from '#acme/server/rates.ts';
 import { findAccountByKey, type Place, requireAccount } from '#acme/server/records.ts';
 import type { AccountRow, ExternalKeyRow } from '#acme/server/tables.ts';
@@ -146,7 +146,11 @@ export const acceptAccountChange = defineAct({
     const account = await requireAccount(store, grant.namespace, input.account_id);
     const facts = { account: account.id, account_principal: account.principal };
     if (input.deactivate)
-      return { output: {}, changes: deactivation([account.id], 'deactivated'), audit: { ...facts, deactivated: true } };
+      return {
+        output: {},
+        changes: deactivation([account.id], 'deactivated', grant.now),
+        audit: { ...facts, deactivated: true },
+      };
     if (input.contact === undefined) return { output: {}, audit: facts };
     const set = { contact: JSON.stringify(input.contact), version: account.version + 1 };
     const where = { id: account.id, version: account.version, status: 'valid' };
@@ -154,12 +158,26 @@ export const acceptAccountChange = defineAct({
   },
 });
 
-/** RFC 8555 §7.3.6: what is open is cancelled with the account; what was issued stays. */
-export function deactivation(accountIds: readonly string[], status: 'deactivated' | 'revoked'): Change[] {
+/**
+ * RFC 8555 §7.3.6: what is open, or waits to be issued, is cancelled with the account; what was issued stays. What a node
+ * is issuing at this moment asks for the account itself.
+ */
+export function deactivation(accountIds: readonly string[], status: 'deactivated' | 'revoked', now: number): Change[] {
   const open = { account_id: accountIds, status: 'open' };
+  const waiting = { account_id: accountIds, status: 'processing', claim: null };
+  const cancelled = {
+    status: 'invalid',
+    error: keptProblem('unauthorized', `The account is ${status}.`),
+    next_attempt_at: null,
+  };
   return [
-    update('acme_server_accounts', { status, open_authorizations: 0 }, { id: accountIds, status: 'valid' }),
+    update(
+      'acme_server_accounts',
+      { status, open_authorizations: 0, ended_at: now },
+      { id: accountIds, status: 'valid' },
+    ),
     update('acme_server_orders', { status: 'invalid' }, open),
+    update('acme_server_orders', cancelled, waiting),
     update(
       'acme_server_authorizations',
       { status: 'deactivated' },

@@ -10,7 +10,8 @@ import { jwkOf } from '#acme/jose/jwk.ts';
 import { issuanceClaim } from '#acme/server/claims.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { sameIdentifiers } from '#acme/server/identifiers.ts';
-import { issueFor, orderOf } from '#acme/server/issuance.ts';
+import { orderOf, type Subscriber } from '#acme/server/certificate-order.ts';
+import { issueFor } from '#acme/server/issuance.ts';
 import { limitedEnd, mayIssue } from '#acme/server/permission.ts';
 import { AcmeError } from '#acme/server/problem.ts';
 import {
@@ -59,7 +60,7 @@ export const acceptFinalization = defineAct({
       throw new AcmeError('invalidProfile', 'The profile of the order means another role by now: order again.');
     const limits = await mayIssue(deps, directory, account, order.issuing_role, input.source_address, now);
     const asked: OrderRow = { ...order, csr, end_at: order.not_after };
-    const planned = await planWithName(deps, asked, request);
+    const planned = await planWithName(deps, asked, account, request);
     const capped = limitedEnd(planned.notAfter, limits, now);
     const set = {
       status: 'processing' as const,
@@ -69,6 +70,7 @@ export const acceptFinalization = defineAct({
       claim: input.claim,
       next_attempt_at: now + issuanceClaim,
       finalized_at: now,
+      finalized_from: input.source_address,
     };
     return {
       plan: { ...order, ...set },
@@ -169,14 +171,15 @@ const longestCommonName = 64;
 async function planWithName(
   { issuer }: ServerDeps,
   row: OrderRow,
+  account: Subscriber,
   request: CertificateRequestFacts,
 ): Promise<{ readonly notAfter: number; readonly commonName: string | null }> {
-  const first = await issuer.plan(orderOf(row));
+  const first = await issuer.plan(orderOf(row, account));
   if (first.notAfter !== undefined) return { notAfter: first.notAfter, commonName: null };
   const lacking = first.refusals.every(({ rule }) => rule === 'require_common_name');
   const [name] = identifiersOf(row).filter(({ value }) => value.length <= longestCommonName);
   if (!lacking || name === undefined || request.commonNames.length > 0) throw refused(first);
-  const second = await issuer.plan({ ...orderOf(row), commonName: name.value });
+  const second = await issuer.plan({ ...orderOf(row, account), commonName: name.value });
   if (second.notAfter === undefined) throw refused(second);
   return { notAfter: second.notAfter, commonName: name.value };
 }

@@ -121,6 +121,7 @@ function newRow(
     claim: null,
     next_attempt_at: null,
     finalized_at: null,
+    finalized_from: null,
     created_at: now,
     expires_at: expires,
     purge_at: expires + keptAfter,

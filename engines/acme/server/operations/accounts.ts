@@ -116,7 +116,7 @@ export const revokeSubscriber = defineOperation({
   async run(grant, input, { store }: ServerDeps) {
     const row = await requireSubscriber(store, grant.namespace, input.account_id);
     if (row.status !== 'valid') return { output: show(row), audit: { already: true } };
-    return { output: show({ ...row, status: 'revoked' }), changes: deactivation([row.id], 'revoked') };
+    return { output: show({ ...row, status: 'revoked' }), changes: deactivation([row.id], 'revoked', grant.now) };
   },
 });
 

@@ -218,7 +218,7 @@ export const revokeExternalAccountKey = defineOperation({
           { id: row.id, accounts: row.accounts },
           { expect: 1 },
         ),
-        ...(accounts.length === 0 ? [] : deactivation(accounts, 'revoked')),
+        ...(accounts.length === 0 ? [] : deactivation(accounts, 'revoked', grant.now)),
       ],
       audit: { accounts_ended: accounts.length },
     };

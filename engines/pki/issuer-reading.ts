@@ -1,11 +1,11 @@
 import { AppError } from '#core/errors.ts';
 import type { CertificateFacts, CertificateRequestFacts, CertificateStatus } from '#core/issuer.ts';
-import { DerError } from '#pki/asn1/der-error.ts';
-import { decodeCertificate } from '#pki/x509/certificate.ts';
-import { extensionValue } from '#pki/x509/extension.ts';
-import { attributeValues } from '#pki/x509/name.ts';
-import { decodeOnePem, encodePem } from '#pki/x509/pem.ts';
-import { decodeRequest } from '#pki/x509/request.ts';
+import { DerError } from './asn1/der-error.ts';
+import { decodeCertificate } from './x509/certificate.ts';
+import { extensionValue } from './x509/extension.ts';
+import { attributeValues } from './x509/name.ts';
+import { decodeOnePem, encodePem } from './x509/pem.ts';
+import { decodeRequest } from './x509/request.ts';
 import type { Store } from '#storage/store.ts';
 
 /** What other engines learn of certificates without an act of anybody: nothing here is audited, and nothing is secret. */
