@@ -14,6 +14,7 @@ import {
   certificateStatus,
   readCertificateFacts,
   readRequestFacts,
+  authorityOf,
   roleSince,
 } from '#pki/issuer-reading.ts';
 
@@ -80,6 +81,7 @@ export function createIssuer({ dispatch, operations, clock, store, engine }: Iss
       return viewPlan(order, await plan(order));
     },
     roleSince: (namespace, role) => roleSince(store, namespace, role),
+    authorityOf: (namespace, role) => authorityOf(store, namespace, role),
     statusOf: (namespace, serialNumber) => certificateStatus(store, namespace, serialNumber),
     alternateChains: (namespace, chain) => alternateChains(store, namespace, chain),
     readRequest: readRequestFacts,

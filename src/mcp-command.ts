@@ -12,7 +12,6 @@ import { createRateLimiter } from '#http/rate-limit.ts';
 import { BackendError, type OfferedOperation, type ToolBackend } from '#mcp/backend.ts';
 import { createCaller } from '#mcp/caller.ts';
 import { areaOf, offerOperations } from '#mcp/catalogue.ts';
-import { refusePaths } from '#mcp/dispatch-backend.ts';
 import { describeFault, newFaultId } from '#mcp/fault.ts';
 import { createFileDelivery, defaultFolder, type FileDelivery, lazyFileDelivery } from '#mcp/file-delivery.ts';
 import { withLocalKeys } from '#mcp/local-keys.ts';
@@ -23,6 +22,7 @@ import { createSurfaces } from '#mcp/surface.ts';
 import { mayReach } from '#policy/judge.ts';
 import { ConfigError } from './config.ts';
 import { createRestBackend } from './mcp-rest-backend.ts';
+import { connectGuarded } from './mcp-session-token.ts';
 import { pathGuard, readMcpSettings, refuseUnknownToolsets, serverParts } from './mcp-guards.ts';
 
 /** `chancery mcp`: an MCP server on stdin and stdout, for clients that start it. It is a client of the REST API. */
@@ -126,9 +126,9 @@ async function serve(context: LocalContext, { settings, outDir, removesFiles }: 
   );
   const offered = all.filter(({ id }) => mayReach(narrowings, id));
   const guard = combine(namespaceGuard(settings, ask), await resourceGuard(settings));
-  const backend = withLocalKeys(
-    createRestBackend({ operations, offered, connection, version, guard }),
-    async (keyType) => (await import('./key-request.ts')).makeKeyRequest(keyType),
+  const connect = connectGuarded({ operations, connection, version, settings, now: () => Date.now() });
+  const backend = withLocalKeys(createRestBackend({ operations, offered, connect, version, guard }), async (keyType) =>
+    (await import('./key-request.ts')).makeKeyRequest(keyType),
   );
   const files = await filesFor(outDir, env);
   const surfaces = createSurfaces(all, settings.reveal);
@@ -195,7 +195,7 @@ function whoAmI(
   const backend: ToolBackend = createRestBackend({
     operations,
     offered: all,
-    connection,
+    connect: async () => connection,
     version,
     guard: async () => undefined,
   });
@@ -228,18 +228,21 @@ function namespaceGuard({ namespace }: McpSettings, ask: () => Promise<Self>): G
   };
 }
 
-/** Judged on the resource as the server makes it, from the definitions themselves; they are loaded only when asked for. */
+/**
+ * Judged on the resource as the server makes it, from the definitions themselves; they are loaded only when asked for. What
+ * is reached by way of it, the server refuses to the narrower token (mcp-session-token.ts).
+ */
 async function resourceGuard(settings: McpSettings): Promise<Guard> {
-  if (settings.allowedPaths.length === 0 && settings.deniedPaths.length === 0) return async () => undefined;
+  const paths = pathGuard(settings);
+  if (paths === undefined) return async () => undefined;
   const { allOperations } = await import('./operations.ts');
   const definitions = new Map(allOperations.map((operation) => [operation.id, operation]));
-  const mayTouch = pathGuard(settings);
   return async ({ id }, input) => {
     const definition = definitions.get(id);
     if (definition === undefined) throw new Error(`${id} has no definition`);
     try {
       const parsed: unknown = parseInput(definition, input);
-      refusePaths((definition.resource as (input: unknown) => string)(parsed), parsed, mayTouch);
+      paths.touch((definition.resource as (input: unknown) => string)(parsed));
     } catch (thrown) {
       if (!(thrown instanceof AppError)) throw thrown;
       const { code, message, hint, details } = thrown;

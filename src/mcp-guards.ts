@@ -1,7 +1,9 @@
+import { AppError } from '#core/errors.ts';
+import type { Guard } from '#core/grant.ts';
 import { parts } from '#mcp/parts.ts';
 import type { ServerPart } from '#mcp/server.ts';
 import type { McpSettings } from '#mcp/settings.ts';
-import { compileGlob } from '#policy/glob.ts';
+import { compileGlobs } from '#policy/compile.ts';
 import { ConfigError } from './config.ts';
 import { mcpOf, mcpSettingsSchema } from './mcp-settings.ts';
 
@@ -10,14 +12,31 @@ import { mcpOf, mcpSettingsSchema } from './mcp-settings.ts';
 /** Beside tools: resources, prompts, skills. */
 export const serverParts: readonly ServerPart[] = parts;
 
-/** Whether a resource in its normal form may be touched: denied wins, and where some are allowed, others are not. */
-export function pathGuard({ allowedPaths, deniedPaths }: McpSettings): (resource: string) => boolean {
-  const [allowed, denied] = [allowedPaths, deniedPaths].map((globs) =>
-    globs.map((glob) => compileGlob('resource', glob)),
-  ) as [((resource: string) => boolean)[], ((resource: string) => boolean)[]];
-  return (resource) =>
-    !denied.some((matches) => matches(resource)) &&
-    (allowed.length === 0 || allowed.some((matches) => matches(resource)));
+/**
+ * Denied paths win, and hold for what is reached by way of others too; where some are allowed, other resources are not asked
+ * for. Undefined where the operator names none. Resources come in their normal form.
+ */
+export function pathGuard({ allowedPaths, deniedPaths }: PathSettings): Guard | undefined {
+  if (allowedPaths.length + deniedPaths.length === 0) return undefined;
+  const isAllowed = allowedPaths.length === 0 ? () => true : compileGlobs('resource', allowedPaths);
+  const isDenied = compileGlobs('resource', deniedPaths);
+  return {
+    id: JSON.stringify([allowedPaths, deniedPaths]),
+    touch(resource) {
+      if (isDenied(resource) || !isAllowed(resource)) throw pathRefusal(resource);
+    },
+    reach(resource) {
+      if (isDenied(resource)) throw pathRefusal(resource);
+    },
+  };
+}
+
+type PathSettings = Pick<McpSettings, 'allowedPaths' | 'deniedPaths'>;
+
+function pathRefusal(resource: string): AppError {
+  return new AppError('denied', `The operator of this MCP server does not let it touch ${resource.slice(0, 200)}.`, {
+    hint: 'Tell the user; CHANCERY_MCP_ALLOWED_PATHS and CHANCERY_MCP_DENIED_PATHS say what may be touched.',
+  });
 }
 
 /** Settings of an environment; empty variables are none. Throws ConfigError with every finding. */

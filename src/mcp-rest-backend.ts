@@ -18,7 +18,8 @@ export interface RestBackendOptions {
   readonly operations: readonly CliOperation[];
   /** What the token could ever be allowed. */
   readonly offered: readonly OfferedOperation[];
-  readonly connection: Connection;
+  /** Server and token, asked for at every call. */
+  readonly connect: () => Promise<Connection>;
   readonly version: string;
   /** Throws BackendError for what the operator does not let this process do. */
   readonly guard: (operation: OfferedOperation, input: unknown) => Promise<void>;
@@ -40,7 +41,7 @@ export function createRestBackend(options: RestBackendOptions): ToolBackend {
 }
 
 async function request(
-  { connection, version }: Pick<RestBackendOptions, 'connection' | 'version'>,
+  { connect, version }: Pick<RestBackendOptions, 'connect' | 'version'>,
   command: Command,
   input: Fields,
   { idempotencyKey, approvalId, signal }: CallContext,
@@ -50,6 +51,7 @@ async function request(
     ...(approvalId === undefined ? {} : { 'chancery-approval': approvalId }),
   };
   requirePath(command, input);
+  const connection = await connect();
   const answer = await sendOrExplain(connection, command, input, { headers, agent: `chancery-mcp/${version}`, signal });
   if (answer.status < 200 || answer.status >= 300) throw refusalOf(answer);
   return { output: readJson(answer) ?? {}, replayed: answer.headers['idempotency-replayed'] === 'true' };

@@ -25,8 +25,10 @@ export const mcpSettings = {
     default: '',
   }),
   CHANCERY_MCP_DENIED_PATHS: setting(globs(), {
-    about: 'MCP: globs of resources that may not be touched, whatever else allows them, separated by commas.',
-    example: 'pki/authorities/**, database/roles/admin-*',
+    about:
+      'MCP: globs of resources that may not be touched, whatever else allows them, nor reached by way of others (a role of ' +
+      'a denied connection, a lease of a denied role), separated by commas.',
+    example: 'pki/authorities/root, database/connections/prod',
     default: '',
   }),
   CHANCERY_MCP_NAMESPACE: optionalSetting(namespace(), {
@@ -65,8 +67,10 @@ export const mcpSettings = {
 function globs() {
   return read((value) => {
     const items = itemsOf(value);
-    return items.every((item) => globFault('resource', item) === undefined) ? items : undefined;
-  }, 'is not a list of globs of resources, such as pki/roles/web-*, leases/**');
+    // As many as a token takes, since chancery mcp puts them into one.
+    const isGood = items.length <= 64 && items.every((item) => globFault('resource', item) === undefined);
+    return isGood ? items : undefined;
+  }, 'is not a list of at most 64 globs of resources, such as pki/roles/web-*, leases/**');
 }
 
 function words() {

@@ -46,7 +46,7 @@ export function mountMcp(
     now: () => clock.now(),
     authenticate,
     mayReach: (principal, operation) => mayReach(principal.narrowings, operation),
-    mayTouch: pathGuard(config.mcp),
+    guard: pathGuard(config.mcp),
     ...turns(config.mcp),
     parts: serverParts,
     log: (id, operation, error) =>

@@ -2,9 +2,8 @@ import type { Change, Row } from '#core/change.ts';
 import { update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
-import type { Store } from '#storage/store.ts';
 import type { DatabaseDeps } from './deps.ts';
-import type { Connection } from './directory.ts';
+import { type Connection, connectionResource } from './directory.ts';
 import { isRotating, openRotation, promote, releaseRotation, type Rotation, setAtTarget } from './rotation.ts';
 import { openPassword } from './secret.ts';
 import { nextRotation, retryTime, type StaticRole, staticRoleSchema } from './static-role-schema.ts';
@@ -20,10 +19,17 @@ export interface StoredStaticRole {
 }
 
 /** Throws `not_found`. */
-export async function readStaticRole(store: Store, namespace: string, name: string): Promise<StoredStaticRole> {
+export async function readStaticRole(
+  { store }: Pick<DatabaseDeps, 'store'>,
+  grant: Grant,
+  name: string,
+): Promise<StoredStaticRole> {
   const sql = 'SELECT * FROM database_static_roles WHERE namespace = ? AND name = ?';
-  const row = await store.first<StaticRoleRow>(sql, [namespace, name]);
-  if (row) return parseStaticRole(row);
+  const row = await store.first<StaticRoleRow>(sql, [grant.namespace, name]);
+  if (row) {
+    grant.reach(connectionResource(row.connection));
+    return parseStaticRole(row);
+  }
   throw new AppError('not_found', `There is no static role ${name}.`, {
     hint: 'database.list_static_roles shows those that exist.',
   });

@@ -54,6 +54,14 @@ export async function roleSince(store: Reads, namespace: string, role: string): 
   return row?.created_at;
 }
 
+export async function authorityOf(store: Reads, namespace: string, role: string): Promise<string | undefined> {
+  const row = await store.first<{ authority: string }>(
+    'SELECT authority FROM pki_roles WHERE namespace = ? AND name = ?',
+    [namespace, role],
+  );
+  return row?.authority;
+}
+
 export async function certificateStatus(
   store: Reads,
   namespace: string,

@@ -69,9 +69,15 @@ function toPrincipal(row: PrincipalRow, shown: CredentialRow, chain: Chain): Pri
   });
 }
 
-function narrowingOf({ operations, resources }: CredentialRow): Narrowing[] {
-  if (operations === null && resources === null) return [];
-  return [{ operations: globsOf(operations), resources: globsOf(resources) }];
+function narrowingOf({ operations, resources, denied_resources: denied }: CredentialRow): Narrowing[] {
+  if (operations === null && resources === null && denied === null) return [];
+  return [
+    {
+      operations: globsOf(operations),
+      resources: globsOf(resources),
+      ...(denied === null ? {} : { denied: globsOf(denied) }),
+    },
+  ];
 }
 
 function globsOf(json: string | null): string[] {

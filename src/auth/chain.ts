@@ -17,6 +17,7 @@ const columns = [
   'description',
   'operations',
   'resources',
+  'denied_resources',
   'purpose',
   'created_at',
   'expires_at',

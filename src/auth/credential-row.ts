@@ -9,7 +9,12 @@ export interface NewCredential {
 }
 
 type Given = Pick<CredentialRow, 'namespace' | 'principal_id' | 'created_at'> &
-  Partial<Pick<CredentialRow, 'description' | 'parent_id' | 'operations' | 'resources' | 'purpose' | 'expires_at'>>;
+  Partial<
+    Pick<
+      CredentialRow,
+      'description' | 'parent_id' | 'operations' | 'resources' | 'denied_resources' | 'purpose' | 'expires_at'
+    >
+  >;
 
 export function newCredential(kind: CredentialRow['kind'], given: Given): NewCredential {
   const secret = newSecret();
@@ -21,6 +26,7 @@ export function newCredential(kind: CredentialRow['kind'], given: Given): NewCre
     description: '',
     operations: null,
     resources: null,
+    denied_resources: null,
     purpose: null,
     expires_at: null,
     revoked_at: null,

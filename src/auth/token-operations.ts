@@ -6,7 +6,7 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { type Access, defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
-import { operationGlobs, resourceGlobs } from '#policy/rules.ts';
+import { deniedGlobs, operationGlobs, resourceGlobs } from '#policy/rules.ts';
 import type { CoreTables, CredentialRow } from '#storage/core-tables.ts';
 import { chainOfCredential, endOfChain, maxDepth } from './chain.ts';
 import { newCredential } from './credential-row.ts';
@@ -32,6 +32,7 @@ export const whoami = defineOperation({
         z.strictObject({
           operations: z.array(z.string()).describe('Operations that are left (globs)'),
           resources: z.array(z.string()).describe('Resources that are left (globs)'),
+          denied_resources: z.array(z.string()).describe('Resources that are not, whatever the other two say (globs)'),
         }),
       )
       .describe('Steps by which the token was narrowed; each of them must allow a request'),
@@ -51,9 +52,10 @@ export const whoami = defineOperation({
         namespace,
         policies: [...policies],
         credential_id: credentialId,
-        narrowings: narrowings.map(({ operations, resources }) => ({
+        narrowings: narrowings.map(({ operations, resources, denied = [] }) => ({
           operations: [...operations],
           resources: [...resources],
+          denied_resources: [...denied],
         })),
         purpose: purpose ?? null,
         expires_at: expiresAt === undefined ? null : toRfc3339(expiresAt),
@@ -70,6 +72,7 @@ export const createToken = defineOperation({
   input: z.strictObject({
     operations: operationGlobs.optional(),
     resources: resourceGlobs.optional(),
+    denied_resources: deniedGlobs.optional(),
     ttl: duration
       .refine((seconds) => seconds <= maxTtl, 'a token lives 90d at most')
       .default(defaultTtl)
@@ -100,6 +103,7 @@ export const createToken = defineOperation({
       description: input.description,
       operations: input.operations === undefined ? null : JSON.stringify(input.operations),
       resources: input.resources === undefined ? null : JSON.stringify(input.resources),
+      denied_resources: input.denied_resources === undefined ? null : JSON.stringify(input.denied_resources),
       purpose: input.purpose ?? null,
       created_at: grant.now,
       expires_at: await endOfChild(store, grant, input.ttl),

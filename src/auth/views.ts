@@ -83,6 +83,10 @@ export const tokenView = z.strictObject({
     .nullable()
     .describe('Operations (globs) that this step left; null: all of the parent'),
   resources: z.array(z.string()).nullable().describe('Resources (globs) that this step left; null: all of the parent'),
+  denied_resources: z
+    .array(z.string())
+    .nullable()
+    .describe('Resources (globs) that this step denied, also behind others; null: none'),
   purpose: z.string().nullable().describe('Stands for the purpose of requests that state none'),
   created_at: createdAt,
   expires_at: expiresAt,
@@ -96,6 +100,7 @@ export function showToken(row: CredentialRow): z.output<typeof tokenView> {
     description: row.description,
     operations: row.operations === null ? null : (JSON.parse(row.operations) as string[]),
     resources: row.resources === null ? null : (JSON.parse(row.resources) as string[]),
+    denied_resources: row.denied_resources === null ? null : (JSON.parse(row.denied_resources) as string[]),
     purpose: row.purpose,
     created_at: toRfc3339(row.created_at),
     expires_at: toOptionalTime(row.expires_at),

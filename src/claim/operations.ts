@@ -6,7 +6,7 @@ import type { Grant } from '#core/grant.ts';
 import { type AnyOperation, defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import type { Principal } from '#core/principal.ts';
-import { compileGlobs } from '#policy/compile.ts';
+import { areWithin } from '#policy/judge.ts';
 import { openContent } from './content.ts';
 import { type Alarm, type ClaimDeps, findClaim, noSuchClaim, ownerOf, requireClaim } from './deps.ts';
 import { claimHandle, claimId, deriveKeys, parseHandle, verifies } from './handle.ts';
@@ -83,6 +83,7 @@ async function knownClaim(
   if (parts === undefined || row === undefined) throw noSuchClaim();
   const { key, verifier } = deriveKeys(parts);
   if (!verifies(verifier, row.verifier)) throw noSuchClaim();
+  grant.reach(row.resource);
   const { principal } = grant;
   const wrong =
     row.principal_id !== principal.id
@@ -97,10 +98,7 @@ async function knownClaim(
 
 /** A token that was narrowed to other things gets nothing by a handle that it could not get without one. */
 function couldHaveMade({ narrowings }: Principal, { operation, resource }: ClaimRow): boolean {
-  return narrowings.every(
-    (left) =>
-      compileGlobs('operation', left.operations)(operation) && compileGlobs('resource', left.resources)(resource),
-  );
+  return areWithin(narrowings, { operation, resource });
 }
 
 function alarmOf({ principal, sourceAddress }: Grant, claim: ClaimRow, reason: Alarm['reason']): Alarm {

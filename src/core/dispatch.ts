@@ -1,9 +1,10 @@
+import { hash } from 'node:crypto';
 import type { AuditEvent, Transport } from './audit-event.ts';
 import type { Change } from './change.ts';
 import type { Clock } from './clock.ts';
 import type { KeepSecrets, Keeping, KeptSecrets } from './delivery.ts';
 import { AppError, toAppError } from './errors.ts';
-import type { Grant } from './grant.ts';
+import type { Grant, Guard } from './grant.ts';
 import { newId } from './ids.ts';
 import type { BoundAct, Outcome, RequestFacts } from './operation.ts';
 import { parseInput, shapeOutput } from './parse.ts';
@@ -44,6 +45,8 @@ export interface Call {
   readonly keepSecrets?: KeepSecrets | undefined;
   /** Aborted when the caller does not wait any more; what can stop early does. */
   readonly signal?: AbortSignal | undefined;
+  /** Narrows the call, beside policies and token, for as long as it runs. */
+  readonly guard?: Guard | undefined;
 }
 
 /** Everything `authorize` may look at. */
@@ -62,6 +65,7 @@ export interface AccessRequest {
   readonly answered: () => Promise<boolean>;
   readonly now: number;
   readonly signal?: AbortSignal | undefined;
+  readonly guard?: Guard | undefined;
 }
 
 /** A grant, and what granting it uses up (a single-use approval), committed with the effect. */
@@ -169,6 +173,7 @@ async function authorizeOrDeny(
   const { principal, resource } = trail;
   if (principal === undefined || resource === null) throw new AppError('denied', 'Nobody is authenticated.');
   try {
+    call.guard?.touch(resource);
     const owner = await call.operation.owner?.(principal.namespace, input);
     return await deps.authorize({
       principal,
@@ -186,6 +191,7 @@ async function authorizeOrDeny(
       },
       now: trail.now,
       signal: call.signal,
+      guard: call.guard,
     });
   } catch (thrown) {
     if (thrown instanceof AppError) throw thrown;
@@ -287,13 +293,24 @@ function factsOf({ audit }: Outcome<unknown>, keeping: Keeping | undefined): Out
 }
 
 function findAnswer(deps: DispatchDeps, call: Call, owner: AnswerOwner, input: unknown) {
-  if (call.idempotencyKey === undefined || call.operation.effect === 'read') return undefined;
-  return deps.idempotency.find(owner, call.idempotencyKey, input);
+  const key = ledgerKey(call, owner);
+  return key === undefined ? undefined : deps.idempotency.find(owner, key, input);
+}
+
+/**
+ * What an answer is kept by. Whoever is denied some resources is told none that was kept for somebody who is not, since
+ * an answer that is told again comes by no operation that would ask. Keys of callers have no space.
+ */
+function ledgerKey({ idempotencyKey: key, operation, guard }: Call, { principal }: AnswerOwner): string | undefined {
+  if (key === undefined || operation.effect === 'read') return undefined;
+  const denied = principal.narrowings.flatMap((narrowing) => narrowing.denied ?? []);
+  if (guard === undefined && denied.length === 0) return key;
+  return `${hash('sha256', JSON.stringify([guard?.id, denied]))} ${key}`;
 }
 
 function keepAnswer(deps: DispatchDeps, call: Call, grant: Grant, input: unknown, output: unknown): Change[] {
-  if (call.idempotencyKey === undefined || call.operation.effect === 'read') return [];
-  return [deps.idempotency.keep(grant, call.idempotencyKey, input, withoutSecrets(call.operation, output))];
+  const key = ledgerKey(call, grant);
+  return key === undefined ? [] : [deps.idempotency.keep(grant, key, input, withoutSecrets(call.operation, output))];
 }
 
 async function close(

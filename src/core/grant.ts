@@ -10,6 +10,16 @@ export interface Limits {
   readonly notAfter?: number | undefined;
 }
 
+/** What the operator of a face leaves of its calls, whoever makes them. Both throw `denied`. */
+export interface Guard {
+  /** Tells guards apart: a kept answer is told under the guard alone under which it was kept. */
+  readonly id: string;
+  /** For what the policies are asked about: not denied, and among the allowed where only some are. */
+  readonly touch: (resource: string) => void;
+  /** For what is reached by way of that: not denied. */
+  readonly reach: (resource: string) => void;
+}
+
 /**
  * Proof that a principal may run one operation on one resource. Only `makeGrant` makes one, and only the policy's
  * `authorize` calls it (the linter holds everyone else off), so an operation that was not authorized cannot be run.
@@ -29,9 +39,18 @@ export interface Grant {
   readonly now: number;
   /** Aborted when nobody waits for the answer any more, where the transport can tell. */
   readonly signal?: AbortSignal | undefined;
+  /** Of the face that the call came by. */
+  readonly guard?: Guard | undefined;
+  /**
+   * Every operation asks it for each resource that it finds behind its own (the connection of a role, the role of a lease)
+   * before it uses or tells it. Throws `denied` for what guard or token deny; whether a policy allows it is not asked here.
+   */
+  readonly reach: (resource: string) => void;
 }
 
 /** For `src/policy/authorize.ts` alone. */
-export function makeGrant(fields: Omit<Grant, typeof granted>): Grant {
-  return Object.freeze({ ...fields }) as Grant;
+export function makeGrant(fields: Omit<Grant, typeof granted | 'reach'> & Partial<Pick<Grant, 'reach'>>): Grant {
+  return Object.freeze({ reach: everywhere, ...fields }) as Grant;
 }
+
+const everywhere = (): void => undefined;

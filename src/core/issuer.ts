@@ -20,6 +20,8 @@ export interface Issuer {
    * of the name is not good for this. Leaves no trace in the audit.
    */
   roleSince(namespace: string, role: string): Promise<number | undefined>;
+  /** The authority that signs for a role; undefined: there is no such role. Leaves no trace in the audit. */
+  authorityOf(namespace: string, role: string): Promise<string | undefined>;
   /** What became of a certificate; undefined: there is none. Leaves no trace in the audit. */
   statusOf(namespace: string, serialNumber: string): Promise<CertificateStatus | undefined>;
   /**

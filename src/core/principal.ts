@@ -22,4 +22,6 @@ export interface Principal {
 export interface Narrowing {
   readonly operations: readonly string[];
   readonly resources: readonly string[];
+  /** Globs of resources that are not left, whatever `resources` says; nor is what leads to them by another name. */
+  readonly denied?: readonly string[] | undefined;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
 import type { Breakers } from './breaker.ts';
 import type { LeaseEngine } from './contract.ts';
@@ -24,10 +25,19 @@ export function readLease(store: Store, namespace: string, id: string): Promise<
   return store.first<LeaseRow>('SELECT * FROM leases WHERE id = ? AND namespace = ?', [id, namespace]);
 }
 
-/** Throws `not_found`, for a lease of another namespace as for none. */
-export async function findLease({ store }: LeaseDeps, namespace: string, id: string): Promise<LeaseRow> {
-  const row = await readLease(store, namespace, id);
-  if (row !== undefined) return row;
+/** For operations on leases: what stands behind one must be within reach. Throws `denied`. */
+export function reachLease(grant: Grant, { role, target }: Pick<LeaseRow, 'role' | 'target'>): void {
+  grant.reach(role);
+  grant.reach(target);
+}
+
+/** Throws `not_found`, for a lease of another namespace as for none; `denied` for one of a role or target out of reach. */
+export async function findLease({ store }: LeaseDeps, grant: Grant, id: string): Promise<LeaseRow> {
+  const row = await readLease(store, grant.namespace, id);
+  if (row !== undefined) {
+    reachLease(grant, row);
+    return row;
+  }
   throw new AppError('not_found', 'There is no such lease in this namespace.', {
     hint: 'lease.list_leases lists them; revoked ones are kept for 30 days.',
   });

@@ -1,7 +1,7 @@
 import type { Credentials, Dispatch } from '#core/dispatch.ts';
 import { AppError } from '#core/errors.ts';
+import type { Guard } from '#core/grant.ts';
 import type { BoundOperation } from '#core/operation.ts';
-import { alsoTouched } from './also-touched.ts';
 import {
   BackendError,
   type BackendReply,
@@ -15,8 +15,8 @@ import {
 export interface DispatchBackendOptions {
   readonly dispatch: Dispatch;
   readonly operations: readonly BoundOperation[];
-  /** Whether the operator lets MCP touch this resource, in its normal form. */
-  readonly mayTouch: (resource: string) => boolean;
+  /** What the operator lets MCP touch; undefined: everything. It goes with each call, into whatever that asks for. */
+  readonly guard: Guard | undefined;
 }
 
 /** Who calls, and from where. */
@@ -30,12 +30,12 @@ export interface DispatchCaller {
 
 export type DispatchBackend = (caller: DispatchCaller) => ToolBackend;
 
-export function createDispatchBackend({ dispatch, operations, mayTouch }: DispatchBackendOptions): DispatchBackend {
-  const guarded = new Map(operations.map((operation) => [operation.id, guardPaths(operation, mayTouch)]));
+export function createDispatchBackend({ dispatch, operations, guard }: DispatchBackendOptions): DispatchBackend {
+  const byId = new Map(operations.map((operation) => [operation.id, operation]));
   return ({ credentials, sourceAddress, requestId, operations: offered }) => ({
     operations: offered,
     async call({ id }: OfferedOperation, input: unknown, context: CallContext): Promise<BackendReply> {
-      const operation = guarded.get(id);
+      const operation = byId.get(id);
       if (operation === undefined) throw new Error(`${id} is offered and does not exist`);
       const { idempotencyKey, approvalId, signal } = context;
       try {
@@ -49,36 +49,12 @@ export function createDispatchBackend({ dispatch, operations, mayTouch }: Dispat
           idempotencyKey,
           approvalId,
           signal,
+          guard,
         });
       } catch (thrown) {
         throw fromAppError(thrown, requestId);
       }
     },
-  });
-}
-
-/**
- * The operator's guard, inside dispatch: it looks at the very resource that the policy is asked about, made from the
- * validated input, so that no spelling passes here and means something else there; and a refusal is in the audit.
- */
-function guardPaths(operation: BoundOperation, mayTouch: (resource: string) => boolean): BoundOperation {
-  return {
-    ...operation,
-    owner: async (namespace, input) => {
-      refusePaths(operation.resource(input), input, mayTouch);
-      return operation.owner?.(namespace, input);
-    },
-  };
-}
-
-/** Throws `denied` for what may not be touched, be it the resource or what the operation reaches by it. */
-export function refusePaths(resource: string, input: unknown, mayTouch: (resource: string) => boolean): void {
-  for (const path of [resource, ...alsoTouched(resource, input)]) if (!mayTouch(path)) throw pathRefusal(path);
-}
-
-function pathRefusal(resource: string): AppError {
-  return new AppError('denied', `The operator of this MCP server does not let it touch ${resource.slice(0, 200)}.`, {
-    hint: 'Tell the user; CHANCERY_MCP_ALLOWED_PATHS and CHANCERY_MCP_DENIED_PATHS say what may be touched.',
   });
 }
 

@@ -3,6 +3,7 @@ import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler, type McpServer, type ServerEventBus } from '@modelcontextprotocol/server';
 import type { Credentials, Dispatch } from '#core/dispatch.ts';
 import { AppError, toAppError } from '#core/errors.ts';
+import type { Guard } from '#core/grant.ts';
 import type { BoundOperation } from '#core/operation.ts';
 import type { Principal } from '#core/principal.ts';
 import type { OfferedOperation, SecretDelivery } from './backend.ts';
@@ -58,7 +59,8 @@ export interface EndpointOptions {
   readonly authenticate: (credentials: Credentials, now: number) => Promise<Principal>;
   /** Whether a token that was narrowed so could ever be allowed the operation. */
   readonly mayReach: (principal: Principal, operation: string) => boolean;
-  readonly mayTouch: (resource: string) => boolean;
+  /** What the operator lets MCP touch; undefined: everything. */
+  readonly guard: Guard | undefined;
   /** Where secrets go. */
   readonly delivery: SecretDelivery;
   /** Seconds to wait, 0 for none; counts one more call of this session. */

@@ -150,7 +150,10 @@ async function findApproval(store: Store, grant: Grant, id: string): Promise<App
     grant.namespace,
     id,
   ]);
-  if (row !== undefined) return row;
+  if (row !== undefined) {
+    grant.reach(row.resource);
+    return row;
+  }
   throw new AppError('not_found', 'There is no such approval in this namespace.', {
     hint: 'policy.list_approvals lists them.',
   });

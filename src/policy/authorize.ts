@@ -6,8 +6,8 @@ import type { BoundAct } from '#core/operation.ts';
 import type { Store } from '#storage/store.ts';
 import { type Approvals, createApprovals } from './approvals.ts';
 import { createPolicyBook, type PolicyBook } from './book.ts';
-import { denied } from './explain.ts';
-import { createJudge, type Jobs, type Judge, type Question } from './judge.ts';
+import { denied, deniedBehind } from './explain.ts';
+import { createJudge, denierOf, type Jobs, type Judge, type Question } from './judge.ts';
 
 export interface AuthorizeDeps {
   readonly store: Store;
@@ -48,6 +48,7 @@ export function createRecheck(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'poli
   const judge = createJudge(deps.policies ?? createPolicyBook(deps.store), deps.jobs);
   return async (grant, { operation, resource, ttl, approvedBefore: approved = false }) => {
     const { principal, purpose, sourceAddress, now } = grant;
+    grant.guard?.touch(resource);
     const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved, now };
     const question = { subject: principal, access: 'policy', installation: false, owned: false, request } as const;
     const verdict = await judge.judge(question);
@@ -118,6 +119,21 @@ function grantTo(request: AccessRequest, limits: Limits, changes: readonly Chang
     sourceAddress: request.sourceAddress,
     now: request.now,
     signal: request.signal,
+    guard: request.guard,
+    ...reachOf(request),
   });
   return { grant, changes };
+}
+
+/** Most calls have neither guard nor narrowing, and make nothing here. */
+function reachOf({ principal, operation, guard }: AccessRequest): Partial<Pick<Grant, 'reach'>> {
+  const narrowings = principal.narrowings.filter(({ denied: globs = [] }) => globs.length > 0);
+  if (guard === undefined && narrowings.length === 0) return {};
+  return {
+    reach(resource) {
+      guard?.reach(resource);
+      const narrowing = denierOf(narrowings, resource);
+      if (narrowing !== undefined) throw deniedBehind(narrowing, operation.id, resource);
+    },
+  };
 }

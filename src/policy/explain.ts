@@ -77,16 +77,31 @@ function plain(message: string, hint: string): Explanation {
   return { message, hint, findings: [], rule: undefined };
 }
 
-function explainNarrowing({ operations, resources }: Narrowing, what: string): Explanation {
+const lessNarrowed = 'Use a token that was narrowed less, or the key that it came from.';
+
+function explainNarrowing({ operations, resources, denied: globs = [] }: Narrowing, what: string): Explanation {
   return {
     message: `The token is narrowed, and may not call ${what}.`,
-    hint: 'Use a token that was narrowed less, or the key that it came from.',
+    hint: lessNarrowed,
     findings: [
       { at: 'token/operations', message: `it may call ${list(operations)}` },
       { at: 'token/resources', message: `on ${list(resources)}` },
+      ...deniedFinding(globs),
     ],
     rule: undefined,
   };
+}
+
+function deniedFinding(globs: readonly string[]): ErrorDetail[] {
+  return globs.length === 0 ? [] : [{ at: 'token/denied_resources', message: `and not on ${list(globs)}` }];
+}
+
+/** The error for what a token denies and an operation would reach by way of its own resource. */
+export function deniedBehind({ denied: globs = [] }: Narrowing, operation: string, resource: string): AppError {
+  return new AppError('denied', `The token is narrowed, and ${operation} would reach ${resource}, which it denies.`, {
+    hint: lessNarrowed,
+    details: deniedFinding(globs),
+  });
 }
 
 function explainDeny(rule: CompiledRule, what: string): Explanation {

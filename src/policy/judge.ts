@@ -109,17 +109,34 @@ export function mayReach(narrowings: readonly Narrowing[], operation: string): b
   return ofTheCredential.has(operation) || narrowings.every((left) => compiledOf(left).operation(operation));
 }
 
+/**
+ * What narrowings keep off all that is reached by way of a resource that is left (Grant.reach): the first of them that
+ * denies it by name. That something is only not among what is left does not count: a token for a role uses its connection.
+ */
+export function denierOf(narrowings: readonly Narrowing[], resource: string): Narrowing | undefined {
+  return narrowings.find((narrowing) => compiledOf(narrowing).denied(resource));
+}
+
+/** Whether all of them leave the operation on the resource. */
+export function areWithin(
+  narrowings: readonly Narrowing[],
+  request: Pick<PolicyRequest, 'operation' | 'resource'>,
+): boolean {
+  return narrowings.every((left) => isWithin(left, request));
+}
+
 interface CompiledNarrowing {
   readonly operation: Glob;
   readonly resource: Glob;
+  readonly denied: Glob;
 }
 
 /** Narrowings live as long as the cached principal that holds them, and so does what they were compiled to. */
 const compiledNarrowings = new WeakMap<Narrowing, CompiledNarrowing>();
 
-function isWithin(narrowing: Narrowing, request: PolicyRequest): boolean {
-  const { operation, resource } = compiledOf(narrowing);
-  return operation(request.operation) && resource(request.resource);
+function isWithin(narrowing: Narrowing, request: Pick<PolicyRequest, 'operation' | 'resource'>): boolean {
+  const { operation, resource, denied } = compiledOf(narrowing);
+  return operation(request.operation) && resource(request.resource) && !denied(request.resource);
 }
 
 function compiledOf(narrowing: Narrowing): CompiledNarrowing {
@@ -132,6 +149,10 @@ function compiledOf(narrowing: Narrowing): CompiledNarrowing {
 }
 
 /** Throws TypeError for a glob that could not have been written. */
-function compileNarrowing({ operations, resources }: Narrowing): CompiledNarrowing {
-  return { operation: compileGlobs('operation', operations), resource: compileGlobs('resource', resources) };
+function compileNarrowing({ operations, resources, denied = [] }: Narrowing): CompiledNarrowing {
+  return {
+    operation: compileGlobs('operation', operations),
+    resource: compileGlobs('resource', resources),
+    denied: compileGlobs('resource', denied),
+  };
 }

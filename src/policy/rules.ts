@@ -28,6 +28,9 @@ export const operationGlobs = globs('operation').describe(
 export const resourceGlobs = globs('resource').describe(
   'Globs over resources, 1 to 64: * within a segment, ** for one or more segments: pki/roles/web-*, pki/**, or ** for all',
 );
+export const deniedGlobs = globs('resource').describe(
+  'Globs over resources, 1 to 64, that are left out, whatever else allows them; nor are they reached by way of others: a role of a denied connection is of no use',
+);
 
 const cidr = z
   .string()

@@ -32,6 +32,8 @@ export interface CredentialRow {
   /** JSON array of globs, or null for no narrowing. */
   operations: string | null;
   resources: string | null;
+  /** JSON array of globs that are taken out, or null for none. */
+  denied_resources: string | null;
   purpose: string | null;
   created_at: number;
   expires_at: number | null;

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import type { Store } from '#storage/store.ts';
 import { parseDefinition } from './order/definition.ts';
 import type { CertificateRow } from './tables.ts';
@@ -127,13 +128,26 @@ export function viewCertificate(row: CertificateRow, now: number): z.output<type
   };
 }
 
+/** What an order or certificate is had by: its account, and where names are proved by records, the DNS provider. */
+export function reachOrdered(
+  grant: Grant,
+  { account, definition }: Pick<CertificateRow, 'account' | 'definition'>,
+): void {
+  grant.reach(`acme/accounts/${account}`);
+  const { dns_provider: provider } = parseDefinition({ definition });
+  if (provider !== undefined) grant.reach(`acme/dns-providers/${provider}`);
+}
+
 /** Throws `not_found`, for a certificate of another namespace as for none. */
-export async function requireCertificate(store: Store, namespace: string, id: string): Promise<CertificateRow> {
+export async function requireCertificate(store: Store, grant: Grant, id: string): Promise<CertificateRow> {
   const row = await store.first<CertificateRow>('SELECT * FROM acme_certificates WHERE id = ? AND namespace = ?', [
     id,
-    namespace,
+    grant.namespace,
   ]);
-  if (row !== undefined) return row;
+  if (row !== undefined) {
+    reachOrdered(grant, row);
+    return row;
+  }
   throw new AppError('not_found', 'There is no such certificate from an outside authority in this namespace.', {
     hint: 'acme.list_certificates finds them by name, account and end.',
   });

@@ -16,7 +16,13 @@ import {
 } from '#database/connection-schema.ts';
 import { connectionOutput, viewConnection } from '#database/connection-view.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
-import { type Connection, connectionResource, parseConnection, readConnectionRow } from '#database/directory.ts';
+import {
+  type Connection,
+  connectionResource,
+  parseConnection,
+  readConnectionRow,
+  roleResource,
+} from '#database/directory.ts';
 import { assertActive, endLife } from '#database/life.ts';
 import { openPassword, sealPassword } from '#database/secret.ts';
 import type { ConnectionRow, DatabaseTables } from '#database/tables.ts';
@@ -248,6 +254,7 @@ export const deleteConnection = defineOperation({
   async run(grant, input, deps: DatabaseDeps) {
     const { row } = await readConnectionRow(deps.store, grant.namespace, input.name);
     await assertUnused(deps, grant, input.name, input.drain);
+    if (input.drain) await reachRoles(deps, grant, input.name);
     const scope = { target: resource(input) };
     const doomed = {
       table: 'database_connections',
@@ -274,6 +281,13 @@ export const deleteConnection = defineOperation({
     };
   },
 });
+
+/** Its roles and their leases end with it. */
+async function reachRoles({ store }: DatabaseDeps, grant: Grant, connection: string): Promise<void> {
+  const sql = 'SELECT name FROM database_roles WHERE namespace = ? AND connection = ?';
+  const roles = await store.all<{ name: string }>(sql, [grant.namespace, connection]);
+  for (const { name: role } of roles) grant.reach(roleResource(role));
+}
 
 async function assertUnused(deps: DatabaseDeps, grant: Grant, name: string, draining: boolean): Promise<void> {
   const namesIn = (table: 'database_roles' | 'database_static_roles') =>

@@ -6,6 +6,7 @@ import { defineOperation } from '#core/operation.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { roleResource, type StoredRole } from '#database/directory.ts';
 import type { Facts } from '#lease/contract.ts';
+import { reachBehind } from '#database/entitlement.ts';
 import { assertActive } from '#database/life.ts';
 import { credentialOf, type Login, makeLogin, noCertificate } from '#database/login.ts';
 import { mint, type MintPlan, newUser, planMint, userOf } from '#database/mint.ts';
@@ -81,6 +82,7 @@ export const issueCredentials = defineOperation({
   facts,
   async intend(grant, request, deps: DatabaseDeps) {
     const role = await deps.directory.requireRole(grant.namespace, request.role);
+    await reachBehind(deps, grant, role.role);
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
     assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);
@@ -177,6 +179,7 @@ export const planCredentials = defineOperation({
   facts,
   async run(grant, request, deps: DatabaseDeps) {
     const role = await deps.directory.requireRole(grant.namespace, request.role);
+    await reachBehind(deps, grant, role.role);
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
     assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);

@@ -6,6 +6,7 @@ import type { Grant } from '#core/grant.ts';
 import { defineOperation, type Outcome } from '#core/operation.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
 import { roleResource, type StoredRole } from '#database/directory.ts';
+import { reachBehind } from '#database/entitlement.ts';
 import { identifier, within } from '#database/fields.ts';
 import { revokeLeased } from '#database/lease-engine.ts';
 import { assertActive } from '#database/life.ts';
@@ -98,6 +99,7 @@ export const runQuery = defineOperation({
   facts: ({ purpose }: Input) => ({ purpose }),
   async intend(grant, request, deps: DatabaseDeps) {
     const role = await deps.directory.requireRole(grant.namespace, request.role);
+    await reachBehind(deps, grant, role.role);
     const connection = await deps.directory.requireConnection(grant.namespace, role.role.connection);
     assertActive(`role ${request.role}`, role.row);
     assertActive(`connection ${role.role.connection}`, connection.row);

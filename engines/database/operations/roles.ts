@@ -2,13 +2,21 @@ import { z } from 'zod';
 import { insert, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import { name, newId } from '#core/ids.ts';
+import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import { nextCursor, pageInput } from '#core/page.ts';
 import { pageByName } from '#storage/page-by-name.ts';
 import { assertOpen } from '#database/closing.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
-import { type Connection, parseRole, readConnectionRow, readRoleRow, roleResource } from '#database/directory.ts';
-import { requireEntitled } from '#database/entitlement.ts';
+import {
+  type Connection,
+  parseRole,
+  readConnectionRow,
+  readRoleRow,
+  roleResource,
+  type StoredRole,
+} from '#database/directory.ts';
+import { reachBehind, requireEntitled } from '#database/entitlement.ts';
 import { assertActive, endLife } from '#database/life.ts';
 import { checkLogin } from '#database/login.ts';
 import { planProbe, type ProbePlan, runProbe } from '#database/probe.ts';
@@ -102,7 +110,7 @@ export const getRole = defineOperation({
   effect: 'read',
   resource,
   async run(grant, input, deps: DatabaseDeps) {
-    const stored = await readRoleRow(deps.store, grant.namespace, input.name);
+    const stored = await storedRole(deps, grant, input.name);
     const live = await deps.leases.count(grant.namespace, { role: resource(input) });
     return { output: { ...viewRole(stored), live_leases: live } };
   },
@@ -143,7 +151,7 @@ export const updateRole = defineOperation({
   openWorld: true,
   resource,
   async intend(grant, input, deps: DatabaseDeps) {
-    const stored = await readRoleRow(deps.store, grant.namespace, input.name);
+    const stored = await storedRole(deps, grant, input.name);
     assertActive(`role ${input.name}`, stored.row);
     const role = layRole(stored.role, input);
     await requireEntitled(deps, grant, role);
@@ -183,7 +191,7 @@ export const deleteRole = defineOperation({
   effect: 'destructive',
   resource,
   async run(grant, input, deps: DatabaseDeps) {
-    const { row } = await readRoleRow(deps.store, grant.namespace, input.name);
+    const { row } = await storedRole(deps, grant, input.name);
     const doomed = {
       table: 'database_roles',
       row,
@@ -199,5 +207,12 @@ export const deleteRole = defineOperation({
     };
   },
 });
+
+/** Throws `not_found`, and `denied` for what leads to something out of reach. */
+async function storedRole(deps: DatabaseDeps, grant: Grant, role: string): Promise<StoredRole> {
+  const stored = await readRoleRow(deps.store, grant.namespace, role);
+  await reachBehind(deps, grant, stored.role);
+  return stored;
+}
 
 export const roleOperations = [createRole, getRole, listRoles, updateRole, deleteRole];

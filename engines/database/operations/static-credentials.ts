@@ -46,7 +46,7 @@ export const readStaticCredentials = defineOperation({
   sensitive: ['password', 'earlier_password', 'connection_url'],
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
-    const stored = await readStaticRole(deps.store, grant.namespace, input.name);
+    const stored = await readStaticRole(deps, grant, input.name);
     const { row, role } = stored;
     const connection = await deps.directory.requireConnection(grant.namespace, row.connection);
     const database = role.database ?? connection.definition.database;
@@ -89,7 +89,7 @@ export const rotateStaticRole = defineOperation({
   openWorld: true,
   resource: staticRoleResource,
   async intend(grant, input, deps: DatabaseDeps) {
-    const stored = await readStaticRole(deps.store, grant.namespace, input.name);
+    const stored = await readStaticRole(deps, grant, input.name);
     const { row, role } = stored;
     // The job keeps to the window; who asks means now.
     const scheduled = grant.principal.kind === 'system' && row.next_password === null;

@@ -219,7 +219,7 @@ export const getStaticRole = defineOperation({
   effect: 'read',
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
-    return { output: viewStaticRole(await readStaticRole(deps.store, grant.namespace, input.name)) };
+    return { output: viewStaticRole(await readStaticRole(deps, grant, input.name)) };
   },
 });
 
@@ -257,7 +257,7 @@ export const updateStaticRole = defineOperation({
   idempotent: true,
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
-    const { row, role } = await readStaticRole(deps.store, grant.namespace, input.name);
+    const { row, role } = await readStaticRole(deps, grant, input.name);
     const changed = changeStaticRole(role, input);
     const set = {
       definition: JSON.stringify(changed),
@@ -297,7 +297,7 @@ export const deleteStaticRole = defineOperation({
   effect: 'destructive',
   resource: staticRoleResource,
   async run(grant, input, deps: DatabaseDeps) {
-    const { row, role } = await readStaticRole(deps.store, grant.namespace, input.name);
+    const { row, role } = await readStaticRole(deps, grant, input.name);
     if (!input.forget_password) throw wouldForget(row);
     // What is being set at the server would be known to nobody.
     if (isRotating(row, grant.now)) throw underWay();

@@ -62,6 +62,7 @@ export const createAuthority = defineOperation({
 
 /** The authority that is to sign another one. Also checked when it was named by the caller: it must be able to. */
 export async function signingParent(deps: PkiDeps, grant: Grant, name: string): Promise<SigningParent> {
+  grant.reach(`pki/authorities/${name}`);
   const authority = await deps.directory.requireAuthority(grant.namespace, name);
   if (!authority.active) {
     throw new AppError('wrong_state', `Authority ${name} is ${authority.row.state} and signs nothing.`, {

@@ -45,7 +45,7 @@ export const reportKeyCompromise = defineOperation({
     const counted = await countMatches(deps, grant, filter, 'key_compromise');
     const steps = sortBySteps(rows, 'key_compromise');
     const issuers = await issuersWithKey(deps, grant, key.spkiSha256);
-    const retired = await retirements(deps, issuers);
+    const retired = await retirements(deps, grant, issuers);
     const isBlocked = (await deps.directory.blockedKeys(grant.namespace)).has(key.spkiSha256);
     const output = {
       spki_sha256: key.spkiSha256,

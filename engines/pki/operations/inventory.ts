@@ -42,13 +42,22 @@ export const getCertificate = defineOperation({
   },
 });
 
+/** What issued a certificate stands behind it. Throws `denied` where that is out of reach. */
+export function reachCertificate(grant: Grant, { role, authority }: Pick<CertificateRow, 'role' | 'authority'>): void {
+  grant.reach(`pki/authorities/${authority}`);
+  if (role !== null) grant.reach(`pki/roles/${role}`);
+}
+
 /** Throws `not_found`, for a certificate of another namespace as for none. */
 export async function requireCertificate(deps: PkiDeps, grant: Grant, serialNumber: string): Promise<CertificateRow> {
   const row = await deps.store.first<CertificateRow>(
     'SELECT * FROM pki_certificates WHERE serial_number = ? AND namespace = ?',
     [serialNumber, grant.namespace],
   );
-  if (row) return row;
+  if (row) {
+    reachCertificate(grant, row);
+    return row;
+  }
   throw new AppError('not_found', `There is no certificate with the serial number ${serialNumber}.`, {
     hint: 'pki.list_certificates finds certificates by name, role, authority or principal.',
   });

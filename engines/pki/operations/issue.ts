@@ -78,6 +78,7 @@ interface Situation {
 
 async function look(deps: PkiDeps, grant: Grant, input: PlanCertificateInput): Promise<Situation> {
   const role = await deps.directory.requireRole(grant.namespace, input.role);
+  grant.reach(`pki/authorities/${role.role.authority}`);
   const authority = await deps.directory.requireAuthority(grant.namespace, role.role.authority);
   const asked = readAsked(input, await deps.directory.blockedKeys(grant.namespace));
   return { role, authority, asked };

@@ -51,7 +51,8 @@ export const revokeCertificate = defineOperation({
     const step = stepFor(row, revocation.reason);
     if (step === 'refused') throw refusedStep(row, revocation.reason);
     if (step === 'done') return { output: await viewStatus(deps, row, grant, []), audit: { already: true } };
-    const retired = step === 'hold' ? none : await retirements(deps, await issuersOfCertificates(deps, grant, [row]));
+    const retired =
+      step === 'hold' ? none : await retirements(deps, grant, await issuersOfCertificates(deps, grant, [row]));
     const after = afterStep(row, step, revocation);
     return {
       output: await viewStatus(deps, after, grant, retired.notes),
@@ -182,7 +183,7 @@ export const revokeCertificates = defineOperation({
       changes: [
         ...bulkChanges(steps, revocation),
         ...(await markStale(deps.store, steps.changing)),
-        ...(await retirements(deps, issuers)).changes,
+        ...(await retirements(deps, grant, issuers)).changes,
       ],
       audit: {
         reason: revocation.reason,

@@ -27,6 +27,7 @@ export const createRole = defineOperation({
   effect: 'additive',
   resource,
   async run(grant, role, deps: PkiDeps) {
+    grant.reach(`pki/authorities/${role.authority}`);
     await deps.directory.requireAuthority(grant.namespace, role.authority);
     const row = {
       namespace: grant.namespace,
@@ -96,6 +97,7 @@ export const updateRole = defineOperation({
   async run(grant, input, deps: PkiDeps) {
     const { role, version } = await storedRole(deps, grant, input.name);
     const changed = checkedChange(role, input);
+    grant.reach(`pki/authorities/${changed.authority}`);
     if (changed.authority !== role.authority) await deps.directory.requireAuthority(grant.namespace, changed.authority);
     const set = {
       authority: changed.authority,
@@ -131,7 +133,11 @@ async function storedRole(deps: PkiDeps, grant: Grant, roleName: string): Promis
     'SELECT definition, version FROM pki_roles WHERE namespace = ? AND name = ?',
     [grant.namespace, roleName],
   );
-  if (row) return { role: parseRole(row.definition), version: row.version };
+  if (row) {
+    const role = parseRole(row.definition);
+    grant.reach(`pki/authorities/${role.authority}`);
+    return { role, version: row.version };
+  }
   throw new AppError('not_found', `There is no role ${roleName}.`, { hint: 'pki.list_roles shows those that exist.' });
 }
 

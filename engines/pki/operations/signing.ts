@@ -153,6 +153,7 @@ async function crossed(
     });
   if (input.authority === input.name) throw new AppError('invalid_request', 'An authority cannot cross-sign itself.');
   if (input.authority !== undefined) {
+    grant.reach(`pki/authorities/${input.authority}`);
     const authority = await deps.directory.requireAuthority(grant.namespace, input.authority);
     if (!authority.active) throw new AppError('wrong_state', `Authority ${input.authority} is ${authority.row.state}.`);
     const issuer = requireCertified(authority.active, input.authority);

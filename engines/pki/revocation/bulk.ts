@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Change } from '#core/change.ts';
 import type { Grant } from '#core/grant.ts';
-import { certificatesNamed } from '#pki/operations/inventory.ts';
+import { certificatesNamed, reachCertificate } from '#pki/operations/inventory.ts';
 import { readCertificatePem } from '#pki/outside-certificate.ts';
 import type { PkiDeps } from '#pki/deps.ts';
 import type { PkiTables } from '#pki/tables.ts';
@@ -24,16 +24,18 @@ export function hasFilter(filter: Filter): boolean {
   );
 }
 
-/** Certificates for which there is something to do, oldest first, at most `maxPerCall`. */
+/** Certificates for which there is something to do, oldest first, at most `maxPerCall`. Throws `denied` for one out of reach. */
 export async function selectMatches(deps: PkiDeps, grant: Grant, filter: Filter, reason: Reason): Promise<StatusRow[]> {
   const rows: StatusRow[] = [];
   for (let after = ''; rows.length < maxPerCall; ) {
     const page = await open(matching(deps, grant, filter), reason)
       .select(['id', 'namespace', 'serial_number', 'issuer_id', 'crl_shard', 'kind', 'status', 'revocation_reason'])
+      .select(['role', 'authority'])
       .where('id', '>', after)
       .orderBy('id')
       .limit(Math.min(pageSize, maxPerCall - rows.length))
       .execute();
+    for (const row of page) reachCertificate(grant, row);
     rows.push(...page);
     const last = page.at(-1);
     if (last === undefined || page.length < pageSize) break;

@@ -44,10 +44,12 @@ export interface Retirement {
   readonly notes: readonly string[];
 }
 
-export async function retirements(deps: PkiDeps, issuers: readonly OwnIssuer[]): Promise<Retirement> {
+/** Throws `denied` where one of the authorities is out of reach. */
+export async function retirements(deps: PkiDeps, grant: Grant, issuers: readonly OwnIssuer[]): Promise<Retirement> {
   const changes: Change[] = [];
   const notes: string[] = [];
   for (const issuer of issuers) {
+    grant.reach(`pki/authorities/${issuer.authority}`);
     if (issuer.state === 'active') {
       changes.push(
         update('pki_issuers', { state: 'retiring' }, { id: issuer.id, state: 'active' }, { expect: 1 }),

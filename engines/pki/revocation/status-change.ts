@@ -15,7 +15,16 @@ export type Reason = Exclude<CrlReason, 'remove_from_crl'>;
 
 export type StatusRow = Pick<
   CertificateRow,
-  'id' | 'namespace' | 'serial_number' | 'issuer_id' | 'crl_shard' | 'kind' | 'status' | 'revocation_reason'
+  | 'id'
+  | 'namespace'
+  | 'serial_number'
+  | 'issuer_id'
+  | 'crl_shard'
+  | 'kind'
+  | 'status'
+  | 'revocation_reason'
+  | 'role'
+  | 'authority'
 >;
 
 /** `done`: what is asked for is so already. `refused`: it is revoked for another reason. */

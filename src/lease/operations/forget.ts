@@ -3,7 +3,7 @@ import { type Change, update } from '#core/change.ts';
 import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
 import { countDown } from '#lease/counts.ts';
-import type { LeaseDeps } from '#lease/deps.ts';
+import { type LeaseDeps, reachLease } from '#lease/deps.ts';
 import type { LeaseRow, LeaseTables } from '#lease/tables.ts';
 import { filterFields } from './filter.ts';
 import { reason } from './reason.ts';
@@ -29,7 +29,9 @@ export const forgetLeases = defineOperation({
   resource: () => 'leases',
   effect: 'destructive',
   async run(grant, input, deps: LeaseDeps) {
+    grant.reach(input.target);
     const rows = await unreachable(deps, grant.namespace, input.target);
+    for (const row of rows) reachLease(grant, row);
     if (rows.length === 0) throw nothingToForget(input.target);
     return {
       output: { forgotten: rows.length, more: rows.length === batch },

@@ -53,7 +53,7 @@ export const getLease = defineOperation({
   effect: 'read',
   owner: ownerOf,
   run: async (grant, input, deps: LeaseDeps) => ({
-    output: showLease(await findLease(deps, grant.namespace, input.lease_id)),
+    output: showLease(await findLease(deps, grant, input.lease_id)),
   }),
 });
 

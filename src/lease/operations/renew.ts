@@ -28,7 +28,7 @@ export const renewLease = defineOperation({
   owner: ownerOf,
   facts: ({ increment }) => ({ ttl: increment }),
   async run(grant, input, deps: LeaseDeps) {
-    const lease = await findLease(deps, grant.namespace, input.lease_id);
+    const lease = await findLease(deps, grant, input.lease_id);
     const now = deps.clock.now();
     requireRenewable(lease, now);
     const engine = engineOf(deps, lease);

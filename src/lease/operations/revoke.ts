@@ -5,7 +5,7 @@ import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation, type Outcome } from '#core/operation.ts';
 import { newClaim } from '#lease/claims.ts';
-import { findLease, type LeaseDeps, ownerOf, readLease } from '#lease/deps.ts';
+import { findLease, type LeaseDeps, ownerOf, reachLease, readLease } from '#lease/deps.ts';
 import { claimChange, endMatching, markMinting } from '#lease/ending.ts';
 import { revoke } from '#lease/revocation.ts';
 import type { LeaseRow, LeaseTables } from '#lease/tables.ts';
@@ -48,7 +48,7 @@ export const revokeLease = defineOperation({
   openWorld: true,
   owner: ownerOf,
   async intend(grant, input, deps: LeaseDeps) {
-    const lease = await findLease(deps, grant.namespace, input.lease_id);
+    const lease = await findLease(deps, grant, input.lease_id);
     const { plan, changes } = planRevocation(lease, deps.clock.now());
     return { plan, changes, audit: { target: lease.target, subject: lease.subject, state: lease.state } };
   },
@@ -126,7 +126,8 @@ export const revokeLeases = defineOperation({
   idempotent: true,
   async intend(grant, input, deps: LeaseDeps) {
     const where = filterOf(grant, input);
-    const plan = await countMatches(deps, where);
+    for (const named of [input.role, input.target]) if (named !== undefined) grant.reach(named);
+    const plan = await countMatches(deps, grant, where);
     if (plan.revoking + plan.minting === 0) await requireKnown(deps, grant.namespace, input);
     const filter = filterNames.filter((field) => input[field] !== undefined).join();
     return { plan, changes: endMatching(where, 'revoked', deps.clock.now()), audit: { ...plan, filter } };
@@ -146,16 +147,21 @@ function filterOf(grant: Grant, input: Filter): Where {
   return { namespace: grant.namespace, ...Object.fromEntries(given) };
 }
 
-async function countMatches({ store }: LeaseDeps, where: Where): Promise<{ revoking: number; minting: number }> {
+async function countMatches(
+  { store }: LeaseDeps,
+  grant: Grant,
+  where: Where,
+): Promise<{ revoking: number; minting: number }> {
   let query = store
     .tables<LeaseTables>()
     .selectFrom('leases')
-    .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
+    .select(({ fn }) => ['state', 'role', 'target', fn.countAll<number>().as('count')])
     .where('state', '<>', 'revoked')
-    .groupBy('state');
+    .groupBy(['state', 'role', 'target']);
   for (const [field, value] of Object.entries(where))
     query = query.where(field as 'namespace' | 'role', '=', value as string);
   const rows = await query.execute();
+  for (const row of rows) reachLease(grant, row);
   const of = (minting: boolean) =>
     rows.filter(({ state }) => (state === 'minting') === minting).reduce((sum, { count }) => sum + count, 0);
   return { revoking: of(false), minting: of(true) };

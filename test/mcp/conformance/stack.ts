@@ -42,7 +42,7 @@ export async function startFixtures(context: TestContext, token: string): Promis
     now: () => Date.now(),
     authenticate,
     mayReach: () => true,
-    mayTouch: () => true,
+    guard: undefined,
     delivery: withholdSecrets,
     takeTurn: () => 0,
     takeRequest: () => 0,

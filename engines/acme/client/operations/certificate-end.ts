@@ -44,7 +44,7 @@ export const revokeCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
+    const row = await requireCertificate(deps.store, grant, input.id);
     if (row.state === 'revoked') return { output: viewCertificate(row, grant.now) };
     const account = await activeAccount(deps, row);
     await answering('the revocation', () => revokeAtAuthority(deps, account, row, reasons[input.reason]));
@@ -117,7 +117,7 @@ export const deleteCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
+    const row = await requireCertificate(deps.store, grant, input.id);
     return {
       output: { id: row.id, deleted: true as const },
       changes: [

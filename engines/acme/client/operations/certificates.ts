@@ -104,7 +104,7 @@ export const getCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
-    return { output: viewCertificate(await requireCertificate(deps.store, grant.namespace, input.id), grant.now) };
+    return { output: viewCertificate(await requireCertificate(deps.store, grant, input.id), grant.now) };
   },
 });
 
@@ -129,7 +129,7 @@ export const downloadCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
+    const row = await requireCertificate(deps.store, grant, input.id);
     const [certificate = '', ...chain] = blocksOf(row.chain);
     const shown = viewCertificate(row, grant.now);
     const output = {
@@ -187,7 +187,7 @@ export const updateCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
+    const row = await requireCertificate(deps.store, grant, input.id);
     const { hook_url: before, ...definition } = parseDefinition(row);
     if (input.hook_url != null && row.hook_key === null)
       throw new AppError(
@@ -247,7 +247,7 @@ export const renewCertificate = defineOperation({
   owner: ownerOf,
   resource: certificateResource,
   async intend(grant, input, deps: ClientDeps) {
-    const row = await requireCertificate(deps.store, grant.namespace, input.id);
+    const row = await requireCertificate(deps.store, grant, input.id);
     if (row.order_id !== null) return { plan: row.order_id, changes: [] };
     const account = await activeAccount(deps, row);
     assertAllowed(account, parseDefinition(row).identifiers);

@@ -20,9 +20,10 @@ import {
   waitSeconds,
 } from '#acme/client/order/definition.ts';
 import { newOrder } from '#acme/client/order/new-order.ts';
+import { reachOrdered } from '#acme/client/certificate-view.ts';
 import { ended } from '#acme/client/order/outcome.ts';
 import { orderOutput, viewOrder } from '#acme/client/order/view.ts';
-import { requireProvider } from '#acme/client/dns-provider.ts';
+import { providerResource, requireProvider } from '#acme/client/dns-provider.ts';
 import {
   type AccountRow,
   type AcmeClientTables,
@@ -120,6 +121,7 @@ async function assertProvable(deps: ClientDeps, grant: Grant, definition: OrderD
     });
   const { dns_provider: provider, ...others } = definition;
   if (provider === undefined) return definition;
+  grant.reach(providerResource({ name: provider }));
   const { kind } = await requireProvider(deps.store, grant.namespace, provider);
   return kind === 'manual' ? others : definition;
 }
@@ -155,19 +157,22 @@ const pollEvery = 100;
 export async function waitForEnd(deps: ClientDeps, grant: Grant, row: OrderRow, seconds: number): Promise<OrderRow> {
   const deadline = performance.now() + seconds * 1000;
   for (;;) {
-    const now = await requireOrder(deps, grant.namespace, row.id);
+    const now = await requireOrder(deps, grant, row.id);
     if (now.ended_at !== null || now.state === 'operator' || performance.now() >= deadline) return now;
     await sleep(pollEvery);
   }
 }
 
 /** Throws `not_found`, for an order of another namespace as for none. */
-async function requireOrder({ store }: ClientDeps, namespace: string, orderId: string): Promise<OrderRow> {
+async function requireOrder({ store }: ClientDeps, grant: Grant, orderId: string): Promise<OrderRow> {
   const row = await store.first<OrderRow>('SELECT * FROM acme_client_orders WHERE id = ? AND namespace = ?', [
     orderId,
-    namespace,
+    grant.namespace,
   ]);
-  if (row !== undefined) return row;
+  if (row !== undefined) {
+    reachOrdered(grant, row);
+    return row;
+  }
   throw new AppError('not_found', 'There is no such ACME order in this namespace.', {
     hint: 'acme.list_orders lists them; those that ended are kept for 30 days.',
   });
@@ -192,7 +197,7 @@ export const getOrder = defineOperation({
   owner: ownerOf,
   resource: orderResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireOrder(deps, grant.namespace, input.id);
+    const row = await requireOrder(deps, grant, input.id);
     return { output: viewOrder(await waitForEnd(deps, grant, row, input.wait)) };
   },
 });
@@ -253,7 +258,7 @@ export const completeOrder = defineOperation({
   owner: ownerOf,
   resource: orderResource,
   async intend(grant, input, deps: ClientDeps) {
-    const row = await requireOrder(deps, grant.namespace, input.id);
+    const row = await requireOrder(deps, grant, input.id);
     if (row.ended_at !== null)
       throw new AppError('wrong_state', `The order is ${row.state}.`, { hint: 'acme.create_order makes another.' });
     const set = {
@@ -284,7 +289,7 @@ export const cancelOrder = defineOperation({
   owner: ownerOf,
   resource: orderResource,
   async run(grant, input, deps: ClientDeps) {
-    const row = await requireOrder(deps, grant.namespace, input.id);
+    const row = await requireOrder(deps, grant, input.id);
     if (row.state === 'cancelled') return { output: viewOrder(row) };
     if (row.ended_at !== null)
       throw new AppError('wrong_state', `The order is ${row.state} already.`, {

@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { update } from '#core/change.ts';
 import { toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import { name } from '#core/ids.ts';
-import type { Store } from '#storage/store.ts';
 import { deactivation } from '#acme/server/acts/accounts.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import type { AccountRow } from '#acme/server/tables.ts';
 import { readDirectoryRow } from '#acme/server/directories.ts';
 import { parseSettings } from '#acme/server/settings.ts';
-import { roleName } from './fields.ts';
+import { reachRole, roleName } from './fields.ts';
 
 /** Accounts that ACME clients registered here, as operators see them. */
 
@@ -80,12 +80,15 @@ export const listSubscribers = defineOperation({
   },
 });
 
-async function requireSubscriber(store: Store, namespace: string, id: string): Promise<AccountRow> {
-  const row = await store.first<AccountRow>('SELECT * FROM acme_server_accounts WHERE id = ? AND namespace = ?', [
+async function requireSubscriber(deps: ServerDeps, grant: Grant, id: string): Promise<AccountRow> {
+  const row = await deps.store.first<AccountRow>('SELECT * FROM acme_server_accounts WHERE id = ? AND namespace = ?', [
     id,
-    namespace,
+    grant.namespace,
   ]);
-  if (row !== undefined) return row;
+  if (row !== undefined) {
+    await reachRole(deps, grant, row.role);
+    return row;
+  }
   throw new AppError('not_found', `There is no ACME account ${id}.`, { hint: 'acme.list_subscribers lists them.' });
 }
 
@@ -98,8 +101,8 @@ export const getSubscriber = defineOperation({
   http: { method: 'GET', path: '/acme/subscribers/{account_id}' },
   effect: 'read',
   resource: accountResource,
-  async run(grant, input, { store }: ServerDeps) {
-    return { output: show(await requireSubscriber(store, grant.namespace, input.account_id)) };
+  async run(grant, input, deps: ServerDeps) {
+    return { output: show(await requireSubscriber(deps, grant, input.account_id)) };
   },
 });
 
@@ -113,8 +116,8 @@ export const revokeSubscriber = defineOperation({
   effect: 'destructive',
   idempotent: true,
   resource: accountResource,
-  async run(grant, input, { store }: ServerDeps) {
-    const row = await requireSubscriber(store, grant.namespace, input.account_id);
+  async run(grant, input, deps: ServerDeps) {
+    const row = await requireSubscriber(deps, grant, input.account_id);
     if (row.status !== 'valid') return { output: show(row), audit: { already: true } };
     return { output: show({ ...row, status: 'revoked' }), changes: deactivation([row.id], 'revoked', grant.now) };
   },
@@ -131,9 +134,9 @@ export const agreeForSubscriber = defineOperation({
   effect: 'mutating',
   idempotent: true,
   resource: accountResource,
-  async run(grant, input, { store }: ServerDeps) {
-    const row = await requireSubscriber(store, grant.namespace, input.account_id);
-    const directory = await readDirectoryRow(store, grant.namespace, row.role);
+  async run(grant, input, deps: ServerDeps) {
+    const row = await requireSubscriber(deps, grant, input.account_id);
+    const directory = await readDirectoryRow(deps.store, grant.namespace, row.role);
     const terms = directory === undefined ? null : parseSettings(directory.settings).terms_of_service;
     return {
       output: show({ ...row, terms }),

@@ -10,7 +10,7 @@ import type { ServerDeps } from '#acme/server/deps.ts';
 import { directoryUrl, isOfRole, readDirectoryRow } from '#acme/server/directories.ts';
 import { type DirectorySettings, defaultSettings, directorySettings, parseSettings } from '#acme/server/settings.ts';
 import type { DirectoryRow } from '#acme/server/tables.ts';
-import { directoryResource, directoryUrlField, roleName } from './fields.ts';
+import { directoryResource, directoryUrlField, reachRole, roleName } from './fields.ts';
 
 /** How the directories of roles are set up. Every role has one; what nobody configured has the defaults. */
 
@@ -68,6 +68,7 @@ export const configureDirectory = defineOperation({
   idempotent: true,
   resource: directoryResource,
   async run(grant, { role, ...settings }, deps: ServerDeps) {
+    for (const each of rolesOf(role, settings)) await reachRole(deps, grant, each);
     await assertSettings(deps, grant, role, settings);
     const stored = await readDirectoryRow(deps.store, grant.namespace, role);
     const row: DirectoryRow = {
@@ -121,9 +122,12 @@ async function assertSettings(
     );
   // Accounts without a binding are asked for no right of their own: whoever opens a directory gives away theirs.
   if (settings.external_account_required) return;
-  const opened = new Set([role, ...Object.values(settings.profiles).map((profile) => profile.role)]);
-  for (const each of opened)
+  for (const each of rolesOf(role, settings))
     await delegation.assertMayItself(grant, { operation: 'pki.issue_certificate', resource: `pki/roles/${each}` });
+}
+
+function rolesOf(role: string, { profiles }: DirectorySettings): Set<string> {
+  return new Set([role, ...Object.values(profiles).map((profile) => profile.role)]);
 }
 
 function noRole(role: string): AppError {
@@ -142,6 +146,7 @@ export const getDirectory = defineOperation({
   effect: 'read',
   resource: directoryResource,
   async run(grant, { role }, deps: ServerDeps) {
+    await reachRole(deps, grant, role);
     const since = await deps.issuer.roleSince(grant.namespace, role);
     if (since === undefined) throw noRole(role);
     const stored = await readDirectoryRow(deps.store, grant.namespace, role);
@@ -186,7 +191,8 @@ export const resetDirectory = defineOperation({
   effect: 'destructive',
   idempotent: true,
   resource: directoryResource,
-  async run(grant, { role }) {
+  async run(grant, { role }, deps: ServerDeps) {
+    await reachRole(deps, grant, role);
     const where = { namespace: grant.namespace, role };
     return { output: { role }, changes: [remove('acme_server_directories', where)] };
   },

@@ -14,7 +14,7 @@ import type { ServerDeps } from '#acme/server/deps.ts';
 import { directoryUrl } from '#acme/server/directories.ts';
 import { isIdentifierPattern } from '#acme/server/identifiers.ts';
 import type { AccountRow, ExternalKeyRow } from '#acme/server/tables.ts';
-import { directoryUrlField, roleName } from './fields.ts';
+import { directoryUrlField, reachRole, roleName } from './fields.ts';
 
 /** Keys by which ACME clients register accounts in the name of a principal (RFC 8555 §7.3.4). */
 
@@ -111,6 +111,7 @@ export const createExternalAccountKey = defineOperation({
   resource: ({ role }) => `acme/directories/${role}`,
   facts: ({ ttl }) => ({ ttl }),
   async run(grant, input, deps: ServerDeps) {
+    await reachRole(deps, grant, input.role);
     if ((await deps.issuer.roleSince(grant.namespace, input.role)) === undefined)
       throw new AppError('not_found', `There is no role ${input.role} in this namespace.`, {
         hint: 'pki.list_roles lists the roles; each has a directory.',
@@ -204,8 +205,9 @@ export const revokeExternalAccountKey = defineOperation({
   effect: 'destructive',
   idempotent: true,
   resource: keyResource,
-  async run(grant, input, { store }: ServerDeps) {
-    const row = await requireKey(store, grant.namespace, input.key_id);
+  async run(grant, input, deps: ServerDeps) {
+    const { store } = deps;
+    const row = await requireKey(deps, grant, input.key_id);
     const revokedAt = row.revoked_at ?? grant.now;
     const accounts = input.deactivate_accounts ? await liveAccounts(store, row) : [];
     return {
@@ -225,12 +227,15 @@ export const revokeExternalAccountKey = defineOperation({
   },
 });
 
-async function requireKey(store: Store, namespace: string, id: string): Promise<ExternalKeyRow> {
-  const row = await store.first<ExternalKeyRow>(
+async function requireKey(deps: ServerDeps, grant: Grant, id: string): Promise<ExternalKeyRow> {
+  const row = await deps.store.first<ExternalKeyRow>(
     'SELECT * FROM acme_server_external_keys WHERE id = ? AND namespace = ?',
-    [id, namespace],
+    [id, grant.namespace],
   );
-  if (row !== undefined) return row;
+  if (row !== undefined) {
+    await reachRole(deps, grant, row.role);
+    return row;
+  }
   throw new AppError('not_found', `There is no external account key ${id}.`, {
     hint: 'acme.list_external_account_keys lists them; those that ended are forgotten after a month.',
   });
