@@ -39,19 +39,26 @@ export interface OpenAccount {
   readonly definition: AccountDefinition;
   readonly connection: Connection;
   readonly signer: Signer;
+  /** Ends its requests. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** With the key that the authority knows; where a key change is open, it is asked which one that is. */
-export async function openAccount(deps: ClientDeps, row: AccountRow): Promise<OpenAccount> {
+export async function openAccount(deps: ClientDeps, row: AccountRow, signal?: AbortSignal): Promise<OpenAccount> {
   const definition = parseAccount(row);
   const connection = deps.connections.to(row.directory, definition.ca_certificate);
-  const key = await currentKey(deps, row, connection);
-  return { row, definition, connection, signer: { key, kid: row.url ?? undefined } };
+  const key = await currentKey(deps, row, connection, signal);
+  return { row, definition, connection, signer: { key, kid: row.url ?? undefined }, signal };
 }
 
-async function currentKey(deps: ClientDeps, row: AccountRow, connection: Connection): Promise<SigningKey> {
+async function currentKey(
+  deps: ClientDeps,
+  row: AccountRow,
+  connection: Connection,
+  signal: AbortSignal | undefined,
+): Promise<SigningKey> {
   const next = await openNextKey(deps, row);
-  if (next !== undefined && (await findAccount(connection, next)) === row.url) return next;
+  if (next !== undefined && (await findAccount(connection, next, signal)) === row.url) return next;
   return openCurrentKey(deps, row);
 }
 
@@ -67,10 +74,14 @@ export async function openNextKey(deps: ClientDeps, row: AccountRow): Promise<Si
 }
 
 /** The URL of the account with this key; undefined when there is none (RFC 8555 §7.3.1). */
-export async function findAccount(connection: Connection, key: SigningKey): Promise<string | undefined> {
+export async function findAccount(
+  connection: Connection,
+  key: SigningKey,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const { newAccount } = await connection.directory();
   try {
-    return (await connection.post({ key }, newAccount, { onlyReturnExisting: true })).location;
+    return (await connection.post({ key }, newAccount, { onlyReturnExisting: true }, signal)).location;
   } catch (error) {
     if (error instanceof AcmeProblem && error.type === 'accountDoesNotExist') return undefined;
     throw error;
@@ -98,6 +109,10 @@ export async function register(
 }
 
 /** A signed request as the account. */
-export function ask({ connection, signer }: OpenAccount, url: string, payload: object | '' = ''): Promise<Answer> {
-  return connection.post(signer, url, payload);
+export function ask(
+  { connection, signer, signal }: OpenAccount,
+  url: string,
+  payload: object | '' = '',
+): Promise<Answer> {
+  return connection.post(signer, url, payload, signal);
 }

@@ -60,8 +60,9 @@ export const acmeClientJobScopes: Readonly<Record<string, Narrowing>> = {
   [purgeJob]: { operations: ['acme.purge_orders'], resources: ['acme/orders'] },
 };
 
-const ordersAtOnce = 16;
-const certificatesAtOnce = 4;
+/** Of which one account has a quarter at most, and those that come to it later find the rest (server/shares.ts). */
+const ordersAtOnce = 64;
+const certificatesAtOnce = 16;
 /** Milliseconds after which nobody works on a key change any more. */
 const keyChangeDeadline = 120_000;
 

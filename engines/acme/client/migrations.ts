@@ -71,4 +71,10 @@ export const acmeClientMigrations: readonly Migration[] = [
       ),
     ],
   },
+  {
+    area: 'acme_client',
+    number: 3,
+    title: 'whom an order may wait for',
+    statements: ['ALTER TABLE acme_client_orders ADD COLUMN dns_provider TEXT'],
+  },
 ];

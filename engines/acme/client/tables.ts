@@ -70,6 +70,8 @@ export interface OrderRow {
   state: OrderState;
   /** JSON: what order-definition.ts parses. */
   definition: string;
+  /** That of the definition, by which the places for work are shared. */
+  dns_provider: string | null;
   /** PKCS#10 DER. */
   csr: Uint8Array;
   /** PKCS#8 DER, sealed; null where a CSR was given, and as soon as the certificate has it. */

@@ -3,11 +3,13 @@ import { update } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
+import { type Asker, createShares, type Shares } from '#acme/server/shares.ts';
 import { claimTime } from './order/outcome.ts';
 
 /**
- * Works on rows that are due, as many at a time as there are slots. A row is claimed before it is worked on, and what one
- * node has claimed is not due for others; a node that dies renews its claims no more, and they come due again.
+ * Works on rows that are due, as many at a time as there are slots, which are shared: who waits for an authority or a DNS
+ * provider that hangs keeps others from nothing. A row is claimed before it is worked on, and what one node has claimed
+ * is not due for others; a node that dies renews its claims no more, and they come due again.
  */
 export interface Worker {
   /** From now on; before, nothing is claimed. */
@@ -41,15 +43,17 @@ const shortestTimer = 20;
 
 export function createWorker(parts: WorkerParts): Worker {
   const { store, clock, log, table } = parts;
-  const running = new Map<string, { readonly row: DueRow; readonly end: Promise<void> }>();
+  const shares = createShares(parts.slots);
+  const running = new Map<string, { readonly row: SharingRow; readonly end: Promise<void> }>();
   let started = false;
   let closed = false;
   let looking: Promise<void> | undefined;
   let again = false;
+  let looked = 0;
   let timer: NodeJS.Timeout | undefined;
   let refresh: NodeJS.Timeout | undefined;
 
-  const begin = (row: DueRow): void => {
+  const begin = (row: SharingRow): void => {
     const end = parts
       .work(row)
       .catch((error: unknown) => {
@@ -59,6 +63,7 @@ export function createWorker(parts: WorkerParts): Worker {
       })
       .finally(() => {
         running.delete(row.id);
+        shares.give(row);
         wake();
       });
     running.set(row.id, { row, end });
@@ -66,19 +71,19 @@ export function createWorker(parts: WorkerParts): Worker {
   const look = async (): Promise<void> => {
     do {
       again = false;
-      const free = closed ? 0 : parts.slots - running.size;
-      if (free > 0) (await claimDue(parts, free)).forEach(begin);
+      looked = clock.now();
+      if (!closed && running.size < parts.slots) (await claimDue(parts, shares, looked)).forEach(begin);
     } while (again);
     await setTimer();
   };
-  /** What came due since the last look counts as well. With all slots taken, the first that is free looks again. */
+  /** For what comes due after the last look. What was due then and found no place gets one when the next work ends. */
   const setTimer = async (): Promise<void> => {
     const next = await store.first<{ at: number }>(
-      `SELECT next_action_at AS at FROM ${table} WHERE next_action_at > 0 ORDER BY next_action_at LIMIT 1`,
-      [],
+      `SELECT next_action_at AS at FROM ${table} WHERE next_action_at > ? ORDER BY next_action_at LIMIT 1`,
+      [looked],
     );
     clearTimeout(timer);
-    if (next === undefined || closed || running.size >= parts.slots) return;
+    if (next === undefined || closed) return;
     timer = setTimeout(wake, Math.min(Math.max(next.at - clock.now(), shortestTimer), longestTimer));
     timer.unref();
   };
@@ -123,23 +128,45 @@ export function createWorker(parts: WorkerParts): Worker {
   };
 }
 
+interface SharingRow extends DueRow, Asker {}
+
 /** Durable when it resolves; what another node took first is not among the result. */
-async function claimDue({ store, clock, table }: WorkerParts, limit: number): Promise<DueRow[]> {
-  const now = clock.now();
-  const due = await store.all<{ id: string }>(
-    `SELECT id FROM ${table} WHERE next_action_at <= ? ORDER BY next_action_at LIMIT ?`,
-    [now, limit],
-  );
-  if (due.length === 0) return [];
-  const ids = due.map(({ id }) => id);
+async function claimDue(parts: WorkerParts, shares: Shares, now: number): Promise<SharingRow[]> {
+  const { store, table } = parts;
+  const taken = shares.fairly(await dueRows(parts, now)).filter((row) => shares.take(row));
+  if (taken.length === 0) return [];
   const claim = randomBytes(16).toString('hex');
-  const set = { claim, next_action_at: now + claimTime };
-  await store.commit([update(table, set, { id: ids, next_action_at: { lte: now } })]);
-  const marks = ids.map(() => '?').join(', ');
-  return store.all<DueRow>(`SELECT id, namespace, claim FROM ${table} WHERE id IN (${marks}) AND claim = ?`, [
-    ...ids,
-    claim,
-  ]);
+  const ids = taken.map(({ id }) => id);
+  const claimed = new Set<string>();
+  try {
+    const set = { claim, next_action_at: now + claimTime };
+    await store.commit([update(table, set, { id: ids, next_action_at: { lte: now } })]);
+    const marks = ids.map(() => '?').join(', ');
+    const found = await store.all<{ id: string }>(`SELECT id FROM ${table} WHERE id IN (${marks}) AND claim = ?`, [
+      ...ids,
+      claim,
+    ]);
+    for (const { id } of found) claimed.add(id);
+  } finally {
+    for (const row of taken) if (!claimed.has(row.id)) shares.give(row);
+  }
+  return taken.filter(({ id }) => claimed.has(id)).map((row) => ({ ...row, claim }));
+}
+
+/**
+ * The first of every account and, among its orders, of every DNS provider, before the second of any. Places are shared by
+ * namespace, then account, then provider: what the server calls namespace, role and account.
+ */
+function dueRows({ store, slots, table }: WorkerParts, now: number): Promise<Omit<SharingRow, 'claim'>[]> {
+  const provider = table === 'acme_client_orders' ? `COALESCE(dns_provider, '')` : `''`;
+  return store.all(
+    `SELECT id, namespace, account_id AS role, provider AS account FROM (
+       SELECT id, namespace, account_id, ${provider} AS provider, next_action_at,
+         ROW_NUMBER() OVER (PARTITION BY namespace, account_id, ${provider} ORDER BY next_action_at) AS place
+       FROM ${table} WHERE next_action_at <= ?) AS due
+     WHERE place <= ? ORDER BY place, next_action_at LIMIT ?`,
+    [now, slots, 4 * slots],
+  );
 }
 
 async function keepClaims({ store, clock, log, table }: WorkerParts, rows: readonly DueRow[]): Promise<void> {

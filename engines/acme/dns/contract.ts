@@ -18,6 +18,8 @@ export interface DnsProvider {
 export interface DnsProviderDeps {
   /** For providers that are spoken to by HTTP. */
   readonly outbound: GuardedFetch;
+  /** Ends what a provider does by other ways than `outbound`. */
+  readonly signal?: AbortSignal | undefined;
   /** Ranges beside the public addresses in which a server for dynamic updates may be (CHANCERY_OUTBOUND_ALLOW). */
   readonly allowedRanges: readonly string[];
   /** Milliseconds since the epoch. */

@@ -27,7 +27,7 @@ const updateFlags = 0x28_00;
 /** Dynamic updates, signed with TSIG, over TCP (RFC 2136 §2.1): a datagram that is lost would leave open whether it was done. */
 export function createRfc2136(settings: Settings, deps: DnsProviderDeps): DnsProvider {
   const change = async (name: string, ttl: number, recordClass: number, value: string) => {
-    const signal = AbortSignal.timeout(timeoutMs);
+    const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(deps.signal ? [deps.signal] : [])]);
     const server = await findServer(settings, deps);
     try {
       const zone = settings.zone ?? (await findZone(server, name, signal));

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AppError } from '#core/errors.ts';
 import { defineAct } from '#core/operation.ts';
 import { assertUsable, openAccount, register } from '#acme/client/account.ts';
+import { TooLate, withDeadline } from '#acme/client/deadline.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
 import type { StepContext } from '#acme/client/order/context.ts';
 import { type OrderDefinition, parseDefinition, parseProgress } from '#acme/client/order/definition.ts';
@@ -55,25 +56,52 @@ export const advanceOrder = defineAct({
   },
 });
 
+/** Milliseconds for all that a step asks of others; each exchange has its own bound as well. */
+const longestStep = 60_000;
+
 async function step(deps: ClientDeps, row: OrderRow): Promise<StepOutcome> {
-  const definition = parseDefinition(row);
-  const isOver = (finalStates as readonly string[]).includes(row.state);
-  let context: StepContext | undefined;
   try {
-    if (isOver) return await cleanUp(deps, row, definition);
-    if (deps.clock.now() >= row.give_up_at) return { kind: 'fail', reason: givenUp(row, definition) };
-    context = await contextOf(deps, row, definition);
-    return await stepOf[row.state as keyof typeof stepOf](context);
+    return await withDeadline(longestStep, (signal) => attempt(deps, row, signal));
   } catch (error) {
-    return isOver ? retryCleaning(deps, row, error) : afterError(deps, row, context, error);
+    if (!(error instanceof TooLate)) throw error;
+    return isOver(row) ? retryCleaning(deps, row, error) : tryLater(deps, row, error);
   }
 }
 
-async function contextOf(deps: ClientDeps, row: OrderRow, definition: OrderDefinition): Promise<StepContext> {
+function isOver({ state }: OrderRow): boolean {
+  return (finalStates as readonly string[]).includes(state);
+}
+
+async function attempt(deps: ClientDeps, row: OrderRow, signal: AbortSignal): Promise<StepOutcome> {
+  const definition = parseDefinition(row);
+  let context: StepContext | undefined;
+  try {
+    if (isOver(row)) return await cleanUp(deps, row, definition, signal);
+    if (deps.clock.now() >= row.give_up_at) return { kind: 'fail', reason: givenUp(row, definition) };
+    context = await contextOf(deps, row, definition, signal);
+    return await stepOf[row.state as keyof typeof stepOf](context);
+  } catch (error) {
+    return isOver(row) ? retryCleaning(deps, row, error) : afterError(deps, row, context, error);
+  }
+}
+
+async function contextOf(
+  deps: ClientDeps,
+  row: OrderRow,
+  definition: OrderDefinition,
+  signal: AbortSignal,
+): Promise<StepContext> {
   const account = await deps.store.first<AccountRow>('SELECT * FROM acme_accounts WHERE id = ?', [row.account_id]);
   if (account === undefined) throw new AppError('not_found', `The ACME account ${row.account} is gone.`);
   assertUsable(account);
-  return { deps, row, definition, steps: parseProgress(row), account: await openAccount(deps, account) };
+  return {
+    deps,
+    row,
+    definition,
+    steps: parseProgress(row),
+    account: await openAccount(deps, account, signal),
+    signal,
+  };
 }
 
 function givenUp({ state, last_error: error }: OrderRow, { challenge }: OrderDefinition): string {
@@ -96,7 +124,11 @@ async function afterError(
     return { kind: 'fail', reason };
   if (error instanceof DnsProviderError && !error.isTemporary) return { kind: 'fail', reason };
   if (explain(error) !== undefined && !isTemporary(error)) return { kind: 'fail', reason };
-  return { kind: 'retry', reason, until: deps.clock.now() + pauseAfter(row.attempts + 1, error) };
+  return tryLater(deps, row, error);
+}
+
+function tryLater(deps: ClientDeps, row: OrderRow, error: unknown): StepOutcome {
+  return { kind: 'retry', reason: reasonOf(error), until: deps.clock.now() + pauseAfter(row.attempts + 1, error) };
 }
 
 /** Refusals that another request can answer. */

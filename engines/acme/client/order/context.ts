@@ -10,4 +10,6 @@ export interface StepContext {
   readonly definition: OrderDefinition;
   readonly steps: OrderProgress;
   readonly account: OpenAccount;
+  /** Ends the step. */
+  readonly signal: AbortSignal;
 }

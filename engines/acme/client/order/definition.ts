@@ -129,6 +129,8 @@ const progress = z.strictObject({
     )
     .optional(),
   certificate: z.string().optional(),
+  /** How many of the authorizations or challenges this state is through with. */
+  done: z.number().optional(),
   /** How often the authority was looked at in this state. */
   looks: z.number().optional(),
   /** How often the order was begun anew at the authority. */

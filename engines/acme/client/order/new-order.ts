@@ -47,6 +47,7 @@ export async function newOrder(
     renewal: renewed === undefined ? 0 : 1,
     state: 'created',
     definition: JSON.stringify(definition),
+    dns_provider: definition.dns_provider ?? null,
     csr: csr ?? made?.csr ?? new Uint8Array(),
     private_key: made === undefined ? null : sealKey(deps.sealer, { ...place, column: 'private_key' }, made.key),
     hook_key:

@@ -22,20 +22,21 @@ export interface RecordKeeperParts {
 /** Records by way of the providers of their namespaces. */
 export function createRecordKeeper(parts: RecordKeeperParts): RecordKeeper {
   const isVisible = createVisibility({ resolvers: parts.resolvers, allowedRanges: parts.allowPrivate });
-  const providerOf = async (namespace: string, name: string): Promise<DnsProvider> => {
+  const providerOf = async (namespace: string, name: string, signal: AbortSignal): Promise<DnsProvider> => {
     const row = await requireProvider(parts.store, namespace, name);
     return createDnsProvider(await openSettings(parts.sealer, row), {
-      outbound: parts.outbound,
+      outbound: (request) => parts.outbound({ ...request, signal }),
+      signal,
       allowedRanges: parts.allowPrivate,
       now: () => parts.clock.now(),
     });
   };
   return {
-    async publish(namespace, provider, { name, value }) {
-      await (await providerOf(namespace, provider)).present(name, value);
+    async publish(namespace, provider, { name, value }, signal) {
+      await (await providerOf(namespace, provider, signal)).present(name, value);
     },
-    async withdraw(namespace, provider, { name, value }) {
-      await (await providerOf(namespace, provider)).remove(name, value);
+    async withdraw(namespace, provider, { name, value }, signal) {
+      await (await providerOf(namespace, provider, signal)).remove(name, value);
     },
     isVisible,
   };

@@ -8,8 +8,8 @@ export interface TxtRecord {
 /** Publishes records at the provider of a name. Both are idempotent, and leave records of others alone. */
 export interface RecordKeeper {
   /** Resolves when the provider took it; rejects with an Error whose message may be shown. */
-  publish(namespace: string, provider: string, record: TxtRecord): Promise<void>;
-  withdraw(namespace: string, provider: string, record: TxtRecord): Promise<void>;
+  publish(namespace: string, provider: string, record: TxtRecord, signal: AbortSignal): Promise<void>;
+  withdraw(namespace: string, provider: string, record: TxtRecord, signal: AbortSignal): Promise<void>;
   /** Whether the world can see it; undefined where nobody can tell. */
   isVisible(record: TxtRecord): Promise<boolean | undefined>;
 }

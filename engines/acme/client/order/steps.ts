@@ -1,4 +1,4 @@
-import { type Change, insert, update } from '#core/change.ts';
+import { type Change, insert, remove, update } from '#core/change.ts';
 import { newId } from '#core/ids.ts';
 import { ask, type OpenAccount } from '#acme/client/account.ts';
 import type { ClientDeps } from '#acme/client/deps.ts';
@@ -73,9 +73,10 @@ async function readAuthorization(account: OpenAccount, url: string): Promise<Aut
 /** Reads the authorizations, and makes ready what answers the challenges of those that are not valid yet. */
 const authorize: Step = async (context) => {
   const { row, definition, steps, account, deps } = context;
-  const challenges: NonNullable<OrderProgress['challenges']>[number][] = [];
+  const challenges = [...(steps.challenges ?? [])];
   const changes: Change[] = [];
-  for (const url of steps.authorizations ?? []) {
+  const { part, done, isLast } = portionOf(steps.authorizations, steps);
+  for (const url of part) {
     const authorization = await readAuthorization(account, url);
     if (authorization.status === 'valid') continue;
     if (authorization.status !== 'pending') return afterAuthorization(context, authorization);
@@ -104,9 +105,18 @@ const authorize: Step = async (context) => {
     };
     changes.push(insert('acme_client_challenges', { ...answer }));
   }
+  if (!isLast) return { kind: 'go', set: { steps: { ...steps, challenges, done } }, changes };
   const state = challenges.length === 0 ? 'finalizing' : stateOfChallenge(definition);
-  return { kind: 'go', set: { state, steps: { ...steps, challenges } }, changes };
+  return { kind: 'go', set: { state, steps: { ...steps, challenges, done: 0 } }, changes };
 };
+
+/** A step has its time, and an authority may be slow: what a hundred names ask for is done in parts, each on record. */
+const portion = 10;
+
+function portionOf<Item>(items: readonly Item[] = [], { done: before = 0 }: OrderProgress) {
+  const done = Math.min(before + portion, items.length);
+  return { part: items.slice(before, done), done, isLast: done === items.length };
+}
 
 function stateOfChallenge({ challenge, dns_provider: provider }: OrderDefinition): OrderRow['state'] {
   if (challenge !== 'dns-01') return 'responding';
@@ -124,11 +134,13 @@ function afterAuthorization(context: StepContext, authorization: AuthorizationOb
   return authorization.status === 'invalid' ? repeatOrFail(context, failure) : restart(context, failure.reason);
 }
 
-const publish: Step = async ({ deps, row, definition, steps }) => {
+const publish: Step = async ({ deps, row, definition, steps, signal }) => {
   const provider = definition.dns_provider ?? '';
-  for (const { record } of steps.challenges ?? [])
-    if (record !== undefined) await deps.records.publish(row.namespace, provider, record);
-  return { kind: 'go', set: { state: 'propagating', steps: { ...steps, looks: 0 } } };
+  const { part, done, isLast } = portionOf(steps.challenges, steps);
+  for (const { record } of part)
+    if (record !== undefined) await deps.records.publish(row.namespace, provider, record, signal);
+  if (!isLast) return { kind: 'go', set: { steps: { ...steps, done } } };
+  return { kind: 'go', set: { state: 'propagating', steps: { ...steps, looks: 0, done: 0 } } };
 };
 
 /** Somebody must do something first; acme.complete_order says that it was done. */
@@ -149,7 +161,8 @@ const propagate: Step = async ({ deps, steps }) => {
 
 /** RFC 8555 §7.5.1. Only of those that wait for it: some authorities refuse to hear it twice. */
 const respond: Step = async ({ account, steps }) => {
-  for (const challenge of steps.challenges ?? []) {
+  const { part, done, isLast } = portionOf(steps.challenges, steps);
+  for (const challenge of part) {
     if (!(await isPending(account, challenge))) continue;
     try {
       await ask(account, challenge.url, {});
@@ -158,7 +171,8 @@ const respond: Step = async ({ account, steps }) => {
       if (!(error instanceof AcmeProblem) || (await isPending(account, challenge))) throw error;
     }
   }
-  return { kind: 'go', set: { state: 'validating', steps: { ...steps, looks: 0 } } };
+  if (!isLast) return { kind: 'go', set: { steps: { ...steps, done } } };
+  return { kind: 'go', set: { state: 'validating', steps: { ...steps, looks: 0, done: 0 } } };
 };
 
 async function isPending(
@@ -174,7 +188,8 @@ const validate: Step = async (context) => {
   const { deps, account, steps } = context;
   const looks = (steps.looks ?? 0) + 1;
   let retryAfter = 0;
-  for (const { authorization: url } of steps.challenges ?? []) {
+  const { part, done, isLast } = portionOf(steps.challenges, steps);
+  for (const { authorization: url } of part) {
     const answer = await ask(account, url);
     const authorization = readObject(authorizationSchema, answer.body, 'authorization');
     if (authorization.status === 'valid') continue;
@@ -182,7 +197,8 @@ const validate: Step = async (context) => {
     retryAfter = Math.max(retryAfter, answer.retryAfter ?? 0);
     return { kind: 'wait', set: { steps: { ...steps, looks } }, until: nextLook(deps, looks, retryAfter) };
   }
-  return { kind: 'go', set: { state: 'finalizing', steps: { ...steps, looks: 0 } } };
+  if (!isLast) return { kind: 'go', set: { steps: { ...steps, looks, done } } };
+  return { kind: 'go', set: { state: 'finalizing', steps: { ...steps, looks: 0, done: 0 } } };
 };
 
 /** What the authority asks for, within bounds; else soon, and then less and less often. Seconds and milliseconds. */
@@ -246,17 +262,23 @@ export function restart({ row, steps, deps }: StepContext, reason: string): Step
 }
 
 /** Takes TXT records away that the order, now ended, may have left. */
-export async function cleanUp(deps: ClientDeps, row: OrderRow, definition: OrderDefinition): Promise<StepOutcome> {
+export async function cleanUp(
+  deps: ClientDeps,
+  row: OrderRow,
+  definition: OrderDefinition,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
   const left = await deps.store.all<ChallengeRow>(
-    'SELECT * FROM acme_client_challenges WHERE order_id = ? AND published = 1',
-    [row.id],
+    'SELECT * FROM acme_client_challenges WHERE order_id = ? AND published = 1 ORDER BY id LIMIT ?',
+    [row.id, portion],
   );
-  for (const each of left)
-    await deps.records.withdraw(row.namespace, definition.dns_provider ?? '', {
-      name: recordName(each.identifier),
-      value: dnsDigestOf(each.key_authorization),
-    });
-  return { kind: 'cleaned' };
+  for (const { identifier, key_authorization: answer } of left) {
+    const record = { name: recordName(identifier), value: dnsDigestOf(answer) };
+    await deps.records.withdraw(row.namespace, definition.dns_provider ?? '', record, signal);
+  }
+  if (left.length < portion) return { kind: 'cleaned' };
+  const gone = left.map(({ id }) => id);
+  return { kind: 'go', set: {}, changes: [remove('acme_client_challenges', { id: gone })] };
 }
 
 /** Registers the key again at an authority that forgot the account. */

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { ClientDeps } from '#acme/client/deps.ts';
 import type { AccountRow, CertificateRow } from '#acme/client/tables.ts';
+import { withDeadline } from '#acme/client/deadline.ts';
 import { clamp } from '#acme/client/wire/headers.ts';
 import { readObject, renewalInfoSchema } from '#acme/client/wire/objects.ts';
 import { AcmeProblem, isTemporary, plainText } from '#acme/client/wire/problem.ts';
@@ -16,6 +17,8 @@ export type WindowFields = Pick<
   'renew_at' | 'renew_reason' | 'window_start' | 'window_end' | 'explanation_url' | 'window_check_at'
 >;
 
+/** Milliseconds for all that is asked. */
+const longestLook = 30_000;
 const minute = 60_000;
 const day = 86_400_000;
 /** RFC 9773 §4.3.3: after an answer that is none, and where the authority does not offer the service. */
@@ -30,10 +33,11 @@ export async function askWindow(
   const now = deps.clock.now();
   const connection = deps.connections.to(account.directory, parseAccount(account).ca_certificate);
   try {
-    const { renewalInfo } = await connection.directory();
+    const { renewalInfo } = await withDeadline(longestLook, () => connection.directory());
     const id = renewalInfo === undefined ? undefined : certificateId(new X509Certificate(row.chain));
     if (renewalInfo === undefined || id === undefined) return { window_check_at: now + day };
-    const answer = await connection.get(`${renewalInfo.replace(/\/$/, '')}/${id}`);
+    const url = `${renewalInfo.replace(/\/$/, '')}/${id}`;
+    const answer = await withDeadline(longestLook, (signal) => connection.get(url, signal));
     const { suggestedWindow, explanationURL } = readObject(renewalInfoSchema, answer.body, 'renewal information');
     const window = { start: Date.parse(suggestedWindow.start), end: Date.parse(suggestedWindow.end) };
     const asked = answer.retryAfter === undefined ? longPause : clamp(answer.retryAfter * 1000, minute, day);
@@ -69,7 +73,7 @@ export async function replacedBy(
   row: CertificateRow,
 ): Promise<string | undefined> {
   const connection = deps.connections.to(account.directory, parseAccount(account).ca_certificate);
-  const directory = await connection.directory().catch(() => undefined);
+  const directory = await withDeadline(longestLook, () => connection.directory()).catch(() => undefined);
   if (directory?.renewalInfo === undefined || row.failures > 0) return undefined;
   return certificateId(new X509Certificate(row.chain));
 }

@@ -12,9 +12,9 @@ import { AcmeProblem, isTemporary, MalformedAnswer, readProblem } from './proble
 export interface Connection {
   directory(): Promise<Directory>;
   /** A payload of `''` is a POST-as-GET. Throws `AcmeProblem`, `MalformedAnswer` and `OutboundError`. */
-  post(signer: Signer, url: string, payload: object | ''): Promise<Answer>;
+  post(signer: Signer, url: string, payload: object | '', signal?: AbortSignal): Promise<Answer>;
   /** Unsigned: directory, renewal information. */
-  get(url: string): Promise<Answer>;
+  get(url: string, signal?: AbortSignal): Promise<Answer>;
 }
 
 export interface Signer {
@@ -42,6 +42,9 @@ export interface ConnectionParts {
   readonly now: () => number;
 }
 
+/** Ends an exchange before its time. */
+type Ending = AbortSignal | undefined;
+
 const directoryAge = 600_000;
 const mostNonces = 32;
 /** Nonces may be refused for reasons of the authority (RFC 8555 §6.5): Pebble does so at random. */
@@ -55,10 +58,11 @@ export function createConnection(parts: ConnectionParts): Connection {
   const nonces: string[] = [];
   let directory: { readonly at: number; readonly value: Promise<Directory> } | undefined;
 
-  const exchange = async (url: string, body?: string): Promise<OutboundResponse> => {
+  const exchange = async (url: string, signal: Ending, body?: string): Promise<OutboundResponse> => {
     requireHttps(url);
     const reply = await parts.fetch({
       url,
+      signal,
       ...(body === undefined
         ? {}
         : { method: 'POST', headers: { 'content-type': 'application/jose+json' }, body: Buffer.from(body) }),
@@ -67,7 +71,8 @@ export function createConnection(parts: ConnectionParts): Connection {
     if (nonce !== undefined && /^[A-Za-z0-9_-]{1,512}$/.test(nonce) && nonces.length < mostNonces) nonces.push(nonce);
     return reply;
   };
-  const get = (url: string): Promise<Answer> => insisting(async () => toAnswer(await exchange(url), url, parts.now()));
+  const get: Connection['get'] = (url, signal) =>
+    insisting(signal, async () => toAnswer(await exchange(url, signal), url, parts.now()));
   const readDirectory = async (): Promise<Directory> =>
     readObject(directorySchema, (await get(parts.directoryUrl)).body, 'directory');
   const currentDirectory = (): Promise<Directory> => {
@@ -80,23 +85,24 @@ export function createConnection(parts: ConnectionParts): Connection {
     }
     return directory.value;
   };
-  const takeNonce = async (): Promise<string> => {
+  const takeNonce = async (signal: Ending): Promise<string> => {
     const kept = nonces.pop();
     if (kept !== undefined) return kept;
     const { newNonce } = await currentDirectory();
-    await exchange(newNonce);
+    await exchange(newNonce, signal);
     const fresh = nonces.pop();
     if (fresh === undefined) throw new MalformedAnswer('The authority gives no nonce (RFC 8555 section 6.5).');
     return fresh;
   };
-  const send = async ({ key, kid }: Signer, url: string, payload: object | ''): Promise<Answer> => {
-    const header = { url, nonce: await takeNonce(), ...(kid === undefined ? {} : { kid }) };
-    return toAnswer(await exchange(url, JSON.stringify(signJws(key, header, payload))), url, parts.now());
+  const send = async ({ key, kid }: Signer, url: string, payload: object | '', signal: Ending): Promise<Answer> => {
+    const header = { url, nonce: await takeNonce(signal), ...(kid === undefined ? {} : { kid }) };
+    const body = JSON.stringify(signJws(key, header, payload));
+    return toAnswer(await exchange(url, signal, body), url, parts.now());
   };
-  const post: Connection['post'] = async (signer, url, payload) => {
+  const post: Connection['post'] = async (signer, url, payload, signal) => {
     for (let refused = 0; ; refused++) {
       try {
-        return await insisting(() => send(signer, url, payload));
+        return await insisting(signal, () => send(signer, url, payload, signal));
       } catch (error) {
         if (!(error instanceof AcmeProblem && error.type === 'badNonce') || refused === mostBadNonces) throw error;
         // Those of before may be as stale; what came with the refusal is not.
@@ -112,14 +118,14 @@ function requireHttps(url: string): void {
 }
 
 /** Tries again what failed on the way, or inside the authority. */
-async function insisting(work: () => Promise<Answer>): Promise<Answer> {
+async function insisting(signal: Ending, work: () => Promise<Answer>): Promise<Answer> {
   for (const pause of pauses) {
     try {
       return await work();
     } catch (error) {
       if (!worthAnotherTry(error)) throw error;
       const asked = error instanceof AcmeProblem ? (error.facts.retryAfter ?? 0) * 1000 : 0;
-      await sleep(Math.max(pause, asked), undefined, { ref: false });
+      await sleep(Math.max(pause, asked), undefined, { ref: false, ...(signal === undefined ? {} : { signal }) });
     }
   }
   return work();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TooLate } from '#acme/client/deadline.ts';
 import { OutboundError } from '#outbound/guarded-fetch.ts';
 
 /** Why an authority did not do what was asked (RFC 7807 and RFC 8555 §6.7). */
@@ -96,7 +97,7 @@ function sentenceOf({ type, detail, subproblems }: ProblemFacts): string {
 /** Whether the same request may succeed later, without anybody changing anything. */
 export function isTemporary(error: unknown): boolean {
   if (error instanceof OutboundError) return error.fault !== 'bad_url' && error.fault !== 'refused_address';
-  if (error instanceof MalformedAnswer) return true;
+  if (error instanceof MalformedAnswer || error instanceof TooLate) return true;
   if (!(error instanceof AcmeProblem)) return false;
   const { type, status } = error.facts;
   return type === 'rateLimited' || type === 'serverInternal' || type === 'badNonce' || status === 429 || status >= 500;
@@ -104,7 +105,8 @@ export function isTemporary(error: unknown): boolean {
 
 /** One sentence for rows and answers; undefined for what is no failure of the authority or of the way to it. */
 export function explain(error: unknown): string | undefined {
-  if (error instanceof AcmeProblem || error instanceof MalformedAnswer) return error.message;
+  if (error instanceof AcmeProblem || error instanceof MalformedAnswer || error instanceof TooLate)
+    return error.message;
   if (!(error instanceof OutboundError)) return undefined;
   const code = (error.cause as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? `${error.message} (${code})` : error.message;
