@@ -3,6 +3,7 @@ import type { Issuer } from '#core/issuer.ts';
 import type { Delegation } from '#policy/delegation.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
+import type { ChallengeValidator } from '#acme/challenge/contract.ts';
 import type { Directories } from './directories.ts';
 import type { Places } from './rates.ts';
 
@@ -14,6 +15,7 @@ export interface ServerDeps {
   readonly log: StoreLog;
   readonly issuer: Issuer;
   readonly delegation: Delegation;
+  readonly validator: Pick<ChallengeValidator, 'checkCaa'>;
   readonly directories: Directories;
   readonly places: Places;
   /** Origin without a slash at the end. */

@@ -52,6 +52,7 @@ export function createAcmeServer(options: AcmeServerOptions): Engine {
     log,
     issuer,
     delegation,
+    validator,
     directories,
     places: createPlaces(),
     baseUrl: publicUrl,

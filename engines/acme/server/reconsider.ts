@@ -1,4 +1,5 @@
 import type { ServerDeps } from './deps.ts';
+import { assertCaaStill } from './caa.ts';
 import { issuingRoleOf } from './acts/orders.ts';
 import { orderOf } from './certificate-order.ts';
 import { limitedEnd, mayIssue } from './permission.ts';
@@ -8,8 +9,8 @@ import type { AccountRow, OrderRow } from './tables.ts';
 
 /**
  * An order may be issued hours after it was finalized, by another node. What was asked then is asked again: the account,
- * its principal, the policies and the directory. The rules of the role are asked by the issuer itself. Returns the
- * account. Throws `unauthorized` or `invalidProfile`; what else it throws says nothing about the order.
+ * its principal, the policies, the directory, and CAA records after eight hours. The rules of the role are asked by the issuer itself. Returns the
+ * account. Throws `unauthorized`, `invalidProfile` or `caa`; what else it throws says nothing about the order.
  */
 export async function reconsider(deps: ServerDeps, row: OrderRow, now: number): Promise<AccountRow> {
   const account = await requireAccount(deps.store, row.namespace, row.account_id);
@@ -20,6 +21,7 @@ export async function reconsider(deps: ServerDeps, row: OrderRow, now: number): 
   if (issuingRoleOf(directory, row.profile) !== row.issuing_role)
     throw new AcmeError('invalidProfile', 'The profile of the order means another role by now: order again.');
   const limits = await mayIssue(deps, directory, account, row.issuing_role, row.finalized_from, now);
+  await assertCaaStill(deps, directory, row, now);
   if (limits.maxTtl === undefined && limits.notAfter === undefined) return account;
   // What is asked of the issuer stays the same, or it could not tell that it issued already: a shorter life is a new order.
   const end = row.end_at ?? (await deps.issuer.plan(orderOf(row, account))).notAfter;

@@ -7,6 +7,7 @@ import { defineAct } from '#core/operation.ts';
 import type { Identifier } from '#acme/challenge/contract.ts';
 import { decodeBase64url } from '#acme/jose/base64url.ts';
 import { jwkOf } from '#acme/jose/jwk.ts';
+import { assertCaa } from '#acme/server/caa.ts';
 import { issuanceClaim } from '#acme/server/claims.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import { sameIdentifiers } from '#acme/server/identifiers.ts';
@@ -59,6 +60,7 @@ export const acceptFinalization = defineAct({
     if (issuingRoleOf(directory, order.profile) !== order.issuing_role)
       throw new AcmeError('invalidProfile', 'The profile of the order means another role by now: order again.');
     const limits = await mayIssue(deps, directory, account, order.issuing_role, input.source_address, now);
+    await assertCaa(deps, directory, order, now);
     const asked: OrderRow = { ...order, csr, end_at: order.not_after };
     const planned = await planWithName(deps, asked, account, request);
     const capped = limitedEnd(planned.notAfter, limits, now);
