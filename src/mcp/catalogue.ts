@@ -20,12 +20,19 @@ export interface OperationSource {
 }
 
 /**
- * Operations as tools need them, by id, so that every face lists them in the same order. Slow (it makes all schemas): once
- * per process. Throws TypeError for a schema that no tool can have.
+ * Operations as tools need them, by id, so that every face lists them in the same order. A schema is made when it is read
+ * for the first time, since all of them take a third of the time in which a server starts; reading one that no tool can
+ * have throws TypeError.
  */
 export function offerOperations(sources: readonly OperationSource[]): OfferedOperation[] {
   const ordered = [...sources].sort((a, b) => (a.id < b.id ? -1 : 1));
-  return ordered.map((source) => ({
+  return ordered.map(offer);
+}
+
+function offer(source: OperationSource): OfferedOperation {
+  let input: ObjectSchema | undefined;
+  let output: ObjectSchema | undefined;
+  return {
     id: source.id,
     title: source.title,
     summary: source.summary,
@@ -33,9 +40,13 @@ export function offerOperations(sources: readonly OperationSource[]): OfferedOpe
     idempotent: source.idempotent ?? source.effect === 'read',
     openWorld: source.openWorld ?? false,
     sensitive: source.sensitive ?? [],
-    input: objectSchema(source, 'input'),
-    output: objectSchema(source, 'output'),
-  }));
+    get input() {
+      return (input ??= objectSchema(source, 'input'));
+    },
+    get output() {
+      return (output ??= objectSchema(source, 'output'));
+    },
+  };
 }
 
 /** `pki.issue_certificate` → `pki`. */

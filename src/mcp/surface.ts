@@ -38,14 +38,19 @@ export interface Surface {
   readonly entries: ReadonlyMap<string, OfferedOperation | undefined>;
 }
 
-/** Makes surfaces and remembers their parts, so that a request makes no schema. */
+/** Makes surfaces and remembers their parts, so that only the first request for one makes schemas. */
 export function createSurfaces(all: readonly OfferedOperation[], reveal: boolean) {
-  const tools = new Map(all.map((operation) => [operation.id, toTool(operation, reveal)]));
+  const tools = new Map<string, Tool>();
+  const toolFor = (operation: OfferedOperation): Tool => {
+    const known = tools.get(operation.id) ?? toTool(operation, reveal);
+    tools.set(operation.id, known);
+    return known;
+  };
   const whole = new Map<string, Surface>();
   const make = (choice: SurfaceChoice, operations: readonly OfferedOperation[]): Surface => {
     const listed = chosen(choice, operations);
     const meta = [searchTool, describeTool, runReadTool, ...(choice.readOnly ? [] : [runTool])];
-    const [first, ...rest] = listed.map((operation) => tools.get(operation.id) as Tool);
+    const [first, ...rest] = listed.map(toolFor);
     return {
       tools: [...(first ? [first] : []), ...meta, ...rest],
       entries: new Map<string, OfferedOperation | undefined>([
