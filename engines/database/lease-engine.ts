@@ -7,12 +7,12 @@ import type { Store } from '#storage/store.ts';
 import { type Connection, connectionResource, roleResource } from './directory.ts';
 import { revokeCertificates } from './login.ts';
 import { readRevocation } from './mint.ts';
-import type { Target, UserName } from './target.ts';
+import type { Target, TargetKind, UserName } from './target.ts';
 import { assertActive } from './life.ts';
 import { explained, toRevocationError } from './target-failure.ts';
 import { decideTerms, refusalError } from './terms.ts';
 
-type Parts = Pick<DatabaseDeps, 'store' | 'directory' | 'pools' | 'issuer' | 'clock'>;
+type Parts = Pick<DatabaseDeps, 'store' | 'kinds' | 'directory' | 'pools' | 'issuer' | 'clock'>;
 
 /** The engine, as the lease manager sees it. */
 export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
@@ -26,11 +26,22 @@ export function createLeaseEngine(parts: Parts, recheck: Recheck): LeaseEngine {
   return {
     name: 'database',
     revoke: (lease) => revokeLeased(parts, lease),
+    atOnce: ({ facts }) => kindOf(parts.kinds, facts)?.revocationsAtOnce,
     extend,
     mayRenew: (grant, lease, ttl) => mayRenew(parts, recheck, grant, lease, ttl),
     resources: (namespace, kind) => resourcesOf(parts.store, namespace, kind),
     targetTime: (lease) => withTarget(parts, lease, async (target) => (await target.inspect()).now),
   };
+}
+
+/** Undefined for a damaged row, which fails where it is used. */
+function kindOf(kinds: DatabaseDeps['kinds'], facts: string): TargetKind | undefined {
+  try {
+    const { engine } = JSON.parse(facts) as { engine?: string };
+    return Object.values(kinds).find((kind) => kind.engine === engine);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Removes the user of a lease, and what it logs in with. Throws RevocationError. */

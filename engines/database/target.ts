@@ -16,6 +16,8 @@ export interface TargetKind {
   readonly usernameLimit: number;
   /** Whether the server itself ends a password login at a time (`VALID UNTIL`). */
   readonly hasExpiry: boolean;
+  /** Revocations that should be under way at once where many are due; undefined: as many as the lease manager has by default. */
+  readonly revocationsAtOnce?: number;
   /** Opens a pool; connects to nothing yet. */
   open(settings: TargetSettings): Target;
   /** The script of least privilege that makes the administrator of a connection. */

@@ -82,6 +82,8 @@ export interface LeaseEngine {
    * any point. Throws `RevocationError` for a failure that the row should explain; anything else counts as one as well.
    */
   revoke(lease: LeaseRow): Promise<Revocation>;
+  /** How many revocations at the target of a lease should be under way at once; undefined, or absent: as many as usual. */
+  atOnce?(lease: LeaseRow): number | undefined;
   /** Lets the subject live until then (milliseconds), at the target. */
   extend(lease: LeaseRow, expiresAt: number): Promise<void>;
   /**

@@ -24,7 +24,10 @@ export interface LeaseServiceOptions {
   readonly monotonic?: () => number;
   readonly dispatch: Dispatch;
   readonly log: StoreLog;
-  /** Revocations at once per target; below the size of its pool, so that minting is served as well. Default 4. */
+  /**
+   * Revocations at once per target, where the engine does not say another number; below the size of its pool, so that
+   * minting is served as well. Default 4.
+   */
   readonly concurrency?: number;
 }
 
@@ -80,6 +83,7 @@ export function createLeaseService(options: LeaseServiceOptions): LeaseService {
     breakers,
     claims,
     concurrency,
+    width: (lease) => engines.get(lease.engine)?.atOnce?.(lease) ?? concurrency,
     end,
   });
   const purge = async (): Promise<void> => {

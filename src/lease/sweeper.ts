@@ -33,13 +33,18 @@ export interface SweeperParts {
   readonly brake: Brake;
   readonly breakers: Breakers;
   readonly claims: Claims;
-  /** Revocations at once per target. */
+  /** Revocations at once per target, unless its engine says another number. */
   readonly concurrency: number;
+  /** Likewise, of the target of a lease. */
+  readonly width: (lease: LeaseRow) => number;
   /** Ends one claimed lease, through dispatch. */
   readonly end: (lease: LeaseRow) => Promise<void>;
 }
 
-/** Claimed at once: per target as many times its concurrency as this, over all targets this many. Bounds memory. */
+/**
+ * Claimed at once: per target as many times the usual concurrency as this, and twice its own where that is more; over all
+ * targets as many as `mostClaimed`. Bounds memory, and what waits for the claim of a node that died.
+ */
 const claimsPerSlot = 8;
 const mostClaimed = 1024;
 const batchSize = 64;
@@ -52,6 +57,8 @@ const closePatience = 15_000;
 interface Lane {
   readonly namespace: string;
   readonly target: string;
+  /** Revocations at once. */
+  readonly width: number;
   readonly waiting: LeaseRow[];
   running: number;
 }
@@ -73,8 +80,14 @@ export function createSweeper(parts: SweeperParts): Sweeper {
     changed = Promise.withResolvers<void>();
     resolve();
   };
-  const giveBack = (leases: readonly LeaseRow[]): Promise<void> =>
-    parts.claims.release(leases).catch((error: unknown) => log.warn({ err: error }, 'claims were not released'));
+  const givingBack = new Set<Promise<void>>();
+  const giveBack = (leases: readonly LeaseRow[]): void => {
+    const given = parts.claims
+      .release(leases)
+      .catch((error: unknown) => log.warn({ err: error }, 'claims were not released'))
+      .finally(() => givingBack.delete(given));
+    givingBack.add(given);
+  };
   const start = (lane: Lane, lease: LeaseRow): void => {
     lane.running += 1;
     void parts
@@ -91,10 +104,10 @@ export function createSweeper(parts: SweeperParts): Sweeper {
       });
   };
   const advance = (lane: Lane): void => {
-    while (!closed() && lane.running < parts.concurrency) {
+    while (!closed() && lane.running < lane.width) {
       if (lane.waiting.length > 0 && parts.breakers.admits(targetKey(lane), 1) === 0) {
         // The target went away: what was claimed meanwhile need not fail one by one.
-        void giveBack(lane.waiting.splice(0));
+        giveBack(lane.waiting.splice(0));
         if (lane.running === 0) lanes.delete(targetKey(lane));
         return;
       }
@@ -105,7 +118,7 @@ export function createSweeper(parts: SweeperParts): Sweeper {
   };
   const put = (lease: LeaseRow): void => {
     const key = targetKey(lease);
-    const lane = lanes.get(key) ?? { namespace: lease.namespace, target: lease.target, waiting: [], running: 0 };
+    const lane = lanes.get(key) ?? newLane(lease, parts.width(lease));
     lanes.set(key, lane);
     lane.waiting.push(lease);
     advance(lane);
@@ -146,13 +159,18 @@ export function createSweeper(parts: SweeperParts): Sweeper {
       alarm.close();
       signal();
       await running?.catch(() => undefined);
-      await giveBack([...lanes.values()].flatMap((lane) => lane.waiting.splice(0)));
+      giveBack([...lanes.values()].flatMap((lane) => lane.waiting.splice(0)));
+      await Promise.all(givingBack);
       for (const [key, lane] of lanes) if (lane.running === 0) lanes.delete(key);
       const patience = AbortSignal.timeout(closePatience);
       const lapse = new Promise((resolve) => patience.addEventListener('abort', resolve));
       while (lanes.size > 0 && !patience.aborted) await Promise.race([changed.promise, lapse]);
     },
   };
+}
+
+function newLane({ namespace, target }: Pick<LeaseRow, 'namespace' | 'target'>, width: number): Lane {
+  return { namespace, target, width, waiting: [], running: 0 };
 }
 
 interface Batch {
@@ -170,7 +188,7 @@ async function takeBatch(parts: SweeperParts, lanes: Lanes, search: { needed: bo
   const { now, mode } = await parts.brake.look();
   const due =
     mode === 'free' ? await findAll(parts, lanes, search, now, limit) : await findWanted(parts, lanes, now, limit);
-  const chosen = choose(due, (key, lease) => room(parts, lanes.get(key) ?? { ...lease, waiting: [], running: 0 }));
+  const chosen = choose(due, (key, lease) => room(parts, lanes.get(key) ?? newLane(lease, parts.concurrency)));
   return { chosen: chosen.length, taken: chosen.length === 0 ? [] : await claim(parts, chosen, now) };
 }
 
@@ -222,7 +240,7 @@ function restingTargets({ breakers }: SweeperParts): Pick<LeaseRow, 'namespace' 
 
 /** How many more of a target may be claimed: nothing before half of what it has is done, so that batches are large. */
 function room({ breakers, concurrency }: SweeperParts, lane: Lane): number {
-  const most = concurrency * claimsPerSlot;
+  const most = Math.max(concurrency * claimsPerSlot, lane.width * 2);
   const held = lane.waiting.length + lane.running;
   const admitted = breakers.admits(targetKey(lane), most);
   // A target that is away gets one probe.

@@ -6,6 +6,8 @@ import { type Connection, createConnection } from 'mysql2/promise';
 import type { NewUser, Target } from '#database/target.ts';
 import { mysql } from '#database/targets/mysql.ts';
 import { signEd25519 } from '#database/targets/mysql/ed25519.ts';
+import { dropGroup } from '#database/targets/mysql/removal.ts';
+import { openSession } from '#database/targets/mysql/session.ts';
 import type { RevocationError } from '#lease/contract.ts';
 import { type MariadbServer, runAs } from '#test/mariadb.ts';
 import { type MariadbWorld, mariadbWorld } from '#test/mariadb-target.ts';
@@ -137,6 +139,38 @@ test('revocations that come together share their searches and each gets its own 
   );
   assert.deepEqual(found, [['view v0'], [], ['view v2'], []]);
   await server.run('DROP VIEW app.v0, app.v2');
+});
+
+test('users that are revoked together are dropped together, and each is told what became of it', async () => {
+  const plainUsers = Array.from({ length: 9 }, () => newUser());
+  const bundled = newUser({ memberOf: ['app_reader', 'app_writer'] });
+  const away = newUser({ host: '10.1.%' });
+  const busy = newUser();
+  const absent = newUser();
+  const there = [...plainUsers, bundled, away, busy];
+  await Promise.all([...there, absent].map((user) => target.createUser(user)));
+  await server.run(`DROP USER '${absent.username}'@'%'`);
+  const session = await open(busy);
+  const results = await Promise.all([...there, absent].map((user) => target.revokeUser(user, plain)));
+  assert.deepEqual(results, [
+    ...Array.from({ length: 11 }, () => ({ ended: 'removed', sessions: 0 })),
+    { ended: 'removed', sessions: 1 },
+    { ended: 'already_absent', sessions: 0 },
+  ]);
+  await assert.rejects(session.query('SELECT 1'));
+  for (const user of there) assert.equal(await accounts(user), 0);
+  const together = (await world.serverLog()).split('\n').filter((line) => /DROP USER '[^']+'@'[^']+', /.test(line));
+  assert.ok(together.length > 0);
+});
+
+test('of a group of users that somebody else begins to drop, the others are dropped all the same', async () => {
+  const group = [newUser(), newUser(), newUser()];
+  await Promise.all(group.map((user) => target.createUser(user)));
+  await server.run(`DROP USER '${group[1]?.username}'@'%'`);
+  const session = await openSession(world.settings);
+  await dropGroup(session, 'USER', group);
+  await session.end();
+  for (const user of group) assert.equal(await accounts(user), 0);
 });
 
 test('a prepared XA transaction is reported, not decided, and the user is gone meanwhile', async () => {

@@ -29,6 +29,7 @@ test('a sweep ends when a target goes away between the claim of its leases and t
     breakers,
     claims,
     concurrency: 4,
+    width: () => 4,
     end: async () => assert.fail('the target is away'),
   });
   await sweeper.run();

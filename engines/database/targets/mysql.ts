@@ -1,14 +1,12 @@
 import type { Target, TargetKind } from '#database/target.ts';
 import { adminSetup } from './mysql/admin-setup.ts';
-import { createDefinerSearch } from './mysql/definers.ts';
 import { diagnose } from './mysql/diagnose.ts';
 import { inspect, listUsers } from './mysql/inspect.ts';
 import { createUser } from './mysql/mint.ts';
 import { canLogIn, logIn, setPassword } from './mysql/passwords.ts';
 import { createPool } from './mysql/pool.ts';
-import { createPreparedTransactions } from './mysql/prepared.ts';
 import { runQuery } from './mysql/query.ts';
-import { revokeUser } from './mysql/revoke.ts';
+import { createRevocationTools, revokeUser } from './mysql/revoke.ts';
 import { connectionUrl, type MysqlSettings } from './mysql/session.ts';
 
 /** MySQL 8 and MariaDB from 10.11 on. The server says which it is; each session knows. */
@@ -20,16 +18,18 @@ export const mysql = {
   usernameLimit: 32,
   /** PASSWORD EXPIRE counts whole days and still lets in, to change the password. */
   hasExpiry: false,
+  /** They share their statements (drops.ts, proof.ts), and few sessions. */
+  revocationsAtOnce: 32,
   open,
   adminSetup,
 } satisfies TargetKind;
 
 function open(settings: MysqlSettings): Target {
   const pool = createPool(settings);
-  const tools = { pool, definers: createDefinerSearch(pool), prepared: createPreparedTransactions() };
+  const tools = createRevocationTools(pool);
   return {
     inspect: () => pool.use(inspect),
-    createUser: (user) => createUser(pool, user),
+    createUser: (user) => createUser(pool, tools.drops, user),
     extendUser: () => Promise.resolve(),
     revokeUser: (user, plan) => revokeUser(tools, user, plan),
     setPassword: (user, password) => setPassword(pool, user, password),

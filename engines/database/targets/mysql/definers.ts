@@ -1,4 +1,5 @@
 import { type Residue, TargetError, type UserName } from '#database/target.ts';
+import { gather } from './gather.ts';
 import type { Pool } from './pool.ts';
 import { definerOf, type Flavor, identifier, literal } from './quote.ts';
 import { ask, type Row, type Session } from './session.ts';
@@ -12,33 +13,22 @@ export interface DefinerSearch {
   find(user: UserName): Promise<readonly Residue[]>;
 }
 
-/**
- * A search reads the definition of every view and trigger of the server, so revocations share it: those that come while
- * one is under way wait for the next, which looks for all of them at once.
- */
+/** A search reads the definition of every view and trigger of the server, so revocations share it. */
 export function createDefinerSearch(pool: Pool): DefinerSearch {
-  let waiting = new Set<string>();
-  let next: Promise<readonly Found[]> | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  const begin = async () => {
-    await last.catch(() => undefined);
-    const definers = waiting;
-    waiting = new Set();
-    next = undefined;
-    const found = pool.use((session) => search(session, [...definers]));
-    last = found;
-    return found;
-  };
+  const look = gather<string, readonly Found[]>({
+    most: () => mostDefiners,
+    work: (definers) => pool.use((session) => search(session, [...new Set(definers)])),
+  });
   return {
     async find(user) {
       const definer = definerOf(user);
-      waiting.add(definer);
-      next ??= begin();
-      const found = await next;
-      return found.filter((each) => each.definer === definer).map(({ residue }) => residue);
+      return (await look(definer)).filter((each) => each.definer === definer).map(({ residue }) => residue);
     },
   };
 }
+
+/** Most names in one statement. */
+const mostDefiners = 200;
 
 interface Found {
   readonly definer: string;

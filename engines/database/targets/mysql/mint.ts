@@ -1,6 +1,7 @@
 import { parseStatement, renderStatement } from '#database/statement.ts';
 import { type Credential, type NewUser, TargetError } from '#database/target.ts';
 import { oneLineName } from './certificate-subject.ts';
+import type { Drops } from './drops.ts';
 import { errorNumber } from './errors.ts';
 import { defaultPlugin, type PasswordPlugin, passwordHash } from './password-hash.ts';
 import type { Pool } from './pool.ts';
@@ -14,8 +15,11 @@ import { type Authentication, mintStatements } from './statements.ts';
  * one, the user is dropped again. Where that fails too, or an answer is lost, what is left is locked (custom statements
  * aside) and the caller revokes it.
  */
-export async function createUser(pool: Pool, user: NewUser): Promise<void> {
-  if (user.statements.length > 0) return runCreationScripts(pool, user);
+export function createUser(pool: Pool, drops: Pick<Drops, 'mint'>, user: NewUser): Promise<void> {
+  return drops.mint(() => (user.statements.length > 0 ? runCreationScripts(pool, user) : runPreset(pool, user)));
+}
+
+async function runPreset(pool: Pool, user: NewUser): Promise<void> {
   await pool.use(async (session) => {
     const authentication = await authenticationOf(session.flavor, user.credential, pool.settings.passwordPlugin);
     const { memberOf, connectionLimit } = user;

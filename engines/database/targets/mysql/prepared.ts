@@ -9,6 +9,8 @@ import { ask, type Session } from './session.ts';
 export interface PreparedTransactions {
   /** Takes note of what is prepared at these sessions of a user, before they are ended. */
   note(session: Session, user: string, sessions: readonly number[]): Promise<void>;
+  /** Whether anything of a user was noted that may still be undecided. */
+  knows(user: string): boolean;
   /** What is still undecided of a user. */
   residue(session: Session, user: string): Promise<readonly Residue[]>;
 }
@@ -27,6 +29,7 @@ export function createPreparedTransactions(): PreparedTransactions {
       if (theirs.length === 0 || remembered.size >= limit) return;
       remembered.set(user, [...new Set([...(remembered.get(user) ?? []), ...theirs.map(({ id }) => id)])]);
     },
+    knows: (user) => remembered.has(user),
     async residue(session, user) {
       const known = remembered.get(user);
       if (known === undefined) return [];

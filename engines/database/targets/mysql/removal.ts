@@ -12,14 +12,14 @@ export const cannotUser = 1396;
  * ROLE of nothing. False when there was neither.
  */
 export async function removeUser(session: Session, user: UserName): Promise<boolean> {
-  const dropped = await drop(session, dropUser(user), account(user));
-  if (session.flavor !== 'mariadb' || !(await hasBundle(session, user))) return dropped;
-  return (await drop(session, dropBundle(user.username), `the role of ${account(user)}`)) || dropped;
+  const dropped = await dropUserAlone(session, user);
+  if (session.flavor !== 'mariadb' || !(await findAccounts(session, [user])).bundles.has(user.username)) return dropped;
+  return (await drop(session, dropBundle([user]), `the role of ${account(user)}`)) || dropped;
 }
 
-async function hasBundle(session: Session, { username }: UserName): Promise<boolean> {
-  const sql = `SELECT 1 FROM mysql.user WHERE User = ${literal(username)} AND is_role = 'Y'`;
-  return (await ask(session, sql, 'the search for the role of a user')).length > 0;
+/** False when there was none. */
+export function dropUserAlone(session: Session, user: UserName): Promise<boolean> {
+  return drop(session, dropUser([user]), account(user));
 }
 
 /** False when there was nothing of this name. */
@@ -31,6 +31,39 @@ async function drop(session: Session, sql: string, what: string): Promise<boolea
     if (errorNumber(error) === cannotUser) return false;
     throw error;
   }
+}
+
+/**
+ * MariaDB: drops users, or roles of their names, that were there a moment ago. Where one of them is gone meanwhile the
+ * server says so and has dropped the others, so then each is dropped by itself.
+ */
+export async function dropGroup(session: Session, kind: 'USER' | 'ROLE', users: readonly UserName[]): Promise<void> {
+  const statement = kind === 'USER' ? dropUser : dropBundle;
+  const [first] = users;
+  const what = (user: UserName | undefined) => (user === undefined ? 'nobody' : account(user));
+  const more = users.length > 1 ? ` and ${users.length - 1} more` : '';
+  if (await drop(session, statement(users), `${what(first)}${more}`)) return;
+  if (users.length > 1) for (const user of users) await drop(session, statement([user]), what(user));
+}
+
+export interface FoundAccounts {
+  /** As `account` writes them. */
+  readonly people: Set<string>;
+  /** Names of roles that are called as a user. */
+  readonly bundles: Set<string>;
+}
+
+/** MariaDB: which of the users are there. Asked by host and name, the key of the table: by name alone it is read whole. */
+export async function findAccounts(session: Session, users: readonly UserName[]): Promise<FoundAccounts> {
+  const hosts = [...new Set(['', ...users.map(hostOf)])].map(literal).join(', ');
+  const names = [...new Set(users.map(({ username }) => username))].map(literal).join(', ');
+  const sql = `SELECT User AS name, Host AS host, is_role AS role FROM mysql.user WHERE Host IN (${hosts}) AND User IN (${names})`;
+  const rows = await ask(session, sql, 'the search for users');
+  const named = rows.map((row) => ({ username: String(row['name']), host: String(row['host']), role: row['role'] }));
+  return {
+    people: new Set(named.filter(({ role }) => role !== 'Y').map(account)),
+    bundles: new Set(named.filter(({ role }) => role === 'Y').map(({ username }) => username)),
+  };
 }
 
 export async function userExists(session: Session, user: UserName): Promise<boolean> {

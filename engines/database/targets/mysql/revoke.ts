@@ -1,29 +1,46 @@
 import { RevocationError } from '#lease/contract.ts';
-import type { Residue, Revocation, RevocationPlan, TargetError, UserName } from '#database/target.ts';
-import type { DefinerSearch } from './definers.ts';
-import { asTargetError, errorNumber } from './errors.ts';
+import type { Residue, Revocation, RevocationPlan, UserName } from '#database/target.ts';
+import { createDefinerSearch, type DefinerSearch } from './definers.ts';
+import { createDrops, type Drops, type Removal } from './drops.ts';
+import { asTargetError } from './errors.ts';
+import { limited } from './gather.ts';
 import { runRevocationScripts } from './mint.ts';
 import type { Pool } from './pool.ts';
-import type { PreparedTransactions } from './prepared.ts';
+import { createPreparedTransactions, type PreparedTransactions } from './prepared.ts';
+import { createProofs, type Proofs } from './proof.ts';
 import { account, hostOf, literal } from './quote.ts';
-import { removeUser, userExists } from './removal.ts';
-import { ask, isAccount, type Session } from './session.ts';
+import { userExists } from './removal.ts';
+import { ask, type Session } from './session.ts';
 import { endSessions, sessionIds } from './sessions.ts';
 import { lockUser, stripUser } from './statements.ts';
 
-/** `ER_CANNOT_USER_REFERENCED_AS_DEFINER` (MySQL 8.0.22 and later). */
-const isDefiner = 4006;
-
 export interface RevocationTools {
   readonly pool: Pool;
+  readonly drops: Drops;
+  readonly proofs: Proofs;
   readonly definers: DefinerSearch;
   readonly prepared: PreparedTransactions;
+  /** Takes a session for one revocation alone; few at a time, so that minting finds sessions. */
+  readonly alone: Pool['use'];
+}
+
+export function createRevocationTools(pool: Pool): RevocationTools {
+  const few = limited(Math.max(1, Math.floor(pool.settings.maxConnections / 2)));
+  return {
+    pool,
+    drops: createDrops(pool),
+    proofs: createProofs(pool),
+    definers: createDefinerSearch(pool),
+    prepared: createPreparedTransactions(),
+    alone: (work) => few(() => pool.use(work)),
+  };
 }
 
 /**
  * Shut out, end sessions, drop, prove it gone. The order matters: DROP USER leaves sessions open, and a session that is
  * ended before nobody can log in any more comes back. Where nothing needs the account any more it is dropped at once,
- * which shuts out as well; else it is locked first. Each step can be run again. Throws RevocationError.
+ * which shuts out as well; else it is locked first. Each step can be run again. What revocations that come together ask
+ * alike, they ask together. Throws RevocationError.
  */
 export async function revokeUser(tools: RevocationTools, user: UserName, plan: RevocationPlan): Promise<Revocation> {
   try {
@@ -44,15 +61,12 @@ async function revoke(tools: RevocationTools, user: UserName, plan: RevocationPl
   if (user.username === pool.settings.username) {
     throw new RevocationError(`${account(user)} is the administrator of the connection itself.`);
   }
-  const early = plan.statements.length === 0 ? await pool.use((session) => drop(session, user)) : undefined;
+  const early = plan.statements.length === 0 ? await tools.drops.drop(user) : undefined;
   const { removal, ended, defined, scriptFailure } =
     early !== undefined && early.kept === undefined
       ? await afterDrop(tools, user, early)
       : await fromLock(tools, user, plan);
-  const left = await pool.use(async (session) => [
-    ...(await proveGone(session, tools, user, removal.kept)),
-    ...(await tools.prepared.residue(session, account(user))),
-  ]);
+  const left = await whatIsLeft(tools, user, removal);
   const residue = [...left, ...defined, ...(scriptFailure ? [scriptFailure] : [])];
   if (residue.length > 0) throw new RevocationError(summary(user, residue), { residue, removed: removal.removed });
   return { ended: removal.removed ? 'removed' : 'already_absent', sessions: ended };
@@ -67,24 +81,18 @@ interface Progress {
 }
 
 async function afterDrop(tools: RevocationTools, user: UserName, removal: Removal): Promise<Progress> {
-  const [ended, defined] = await Promise.all([
-    tools.pool.use((session) => endAll(session, tools, user, removal.removed)),
-    tools.definers.find(user),
-  ]);
+  const [open, defined] = await Promise.all([tools.proofs.sessions(user), tools.definers.find(user)]);
+  const ended = open.length === 0 ? 0 : await tools.alone((session) => endAll(session, tools, user, removal.removed));
   return { removal, ended, defined };
 }
 
 async function fromLock(tools: RevocationTools, user: UserName, plan: RevocationPlan): Promise<Progress> {
-  const { pool } = tools;
-  const ended = await pool.use(async (session) => {
+  const ended = await tools.alone(async (session) => {
     await ask(session, lockUser(user), `"ALTER USER" for ${account(user)}`);
     return endAll(session, tools, user, false);
   });
-  const scriptFailure = plan.statements.length > 0 ? await tryScripts(pool, user, plan.statements) : undefined;
-  const [removal, defined] = await Promise.all([
-    pool.use((session) => remove(session, user)),
-    tools.definers.find(user),
-  ]);
+  const scriptFailure = plan.statements.length > 0 ? await tryScripts(tools, user, plan.statements) : undefined;
+  const [removal, defined] = await Promise.all([remove(tools, user), tools.definers.find(user)]);
   return { removal, ended, defined, scriptFailure };
 }
 
@@ -108,8 +116,12 @@ function endNoted(session: Session, { prepared }: RevocationTools, user: UserNam
 }
 
 /** Custom statements are for what the preset does not cover; a user that is gone already has nothing left for them. */
-async function tryScripts(pool: Pool, user: UserName, statements: readonly string[]): Promise<Residue | undefined> {
-  if (!(await pool.use((session) => userExists(session, user)))) return undefined;
+async function tryScripts(
+  { pool, alone }: RevocationTools,
+  user: UserName,
+  statements: readonly string[],
+): Promise<Residue | undefined> {
+  if (!(await alone((session) => userExists(session, user)))) return undefined;
   try {
     await runRevocationScripts(pool, user.username, statements);
     return undefined;
@@ -124,28 +136,15 @@ async function tryScripts(pool: Pool, user: UserName, statements: readonly strin
   }
 }
 
-interface Removal {
-  readonly removed: boolean;
-  /** Why the server refused to drop it. */
-  readonly kept: TargetError | undefined;
-}
-
-async function remove(session: Session, user: UserName): Promise<Removal> {
-  const removal = await drop(session, user);
+async function remove({ drops, alone }: RevocationTools, user: UserName): Promise<Removal> {
+  const removal = await drops.drop(user);
   if (removal.kept === undefined) return removal;
-  for (const sql of stripUser(user, await rolesOf(session, user))) {
-    await ask(session, sql, `"REVOKE" for ${account(user)}`);
-  }
+  await alone(async (session) => {
+    for (const sql of stripUser(user, await rolesOf(session, user))) {
+      await ask(session, sql, `"REVOKE" for ${account(user)}`);
+    }
+  });
   return removal;
-}
-
-async function drop(session: Session, user: UserName): Promise<Removal> {
-  try {
-    return { removed: await removeUser(session, user), kept: undefined };
-  } catch (error) {
-    if (errorNumber(error) !== isDefiner) throw error;
-    return { removed: false, kept: error as TargetError };
-  }
 }
 
 async function rolesOf(session: Session, user: UserName): Promise<UserName[]> {
@@ -160,29 +159,20 @@ async function rolesOf(session: Session, user: UserName): Promise<UserName[]> {
  * Looks for the account, for what others know of it, and for sessions: one whose login was under way when the account was
  * locked or dropped appears only now. It has no rights any more, and is ended.
  */
-async function proveGone(
-  session: Session,
-  tools: RevocationTools,
-  user: UserName,
-  kept: TargetError | undefined,
-): Promise<Residue[]> {
+async function whatIsLeft(tools: RevocationTools, user: UserName, { kept }: Removal): Promise<Residue[]> {
+  const { hasAccount, memberships, sessions } = await tools.proofs.all(user);
   const residue: Residue[] = [];
-  const name = literal(user.username);
-  const [edges, column] =
-    session.flavor === 'mariadb' ? ['mysql.roles_mapping', 'User'] : ['mysql.role_edges', 'TO_USER'];
-  const host = session.flavor === 'mariadb' ? `Host = ${literal(hostOf(user))}` : `TO_HOST = ${literal(hostOf(user))}`;
-  const sql =
-    `SELECT (SELECT COUNT(*) FROM mysql.user WHERE ${isAccount(user.username, hostOf(user))}) AS accounts,` +
-    ` (SELECT COUNT(*) FROM ${edges} WHERE ${column} = ${name} AND ${host}) AS memberships`;
-  const [row] = await ask(session, sql, 'the verification');
-  if (Number(row?.['accounts']) > 0) {
+  if (hasAccount) {
     residue.push({ place: 'server', object: `user ${account(user)}`, reason: kept?.message ?? 'It is there again.' });
   }
-  if (Number(row?.['memberships']) > 0) {
-    const reason = `The server lists it although the user is gone; see ${edges}.`;
+  if (memberships !== undefined) {
+    const reason = `The server lists it although the user is gone; see ${memberships}.`;
     residue.push({ place: 'server', object: `membership of ${account(user)}`, reason });
   }
-  const open = await sessionIds(session, user.username);
-  residue.push(...(await endNoted(session, tools, user, open)).left);
-  return residue;
+  if (sessions.length === 0 && !tools.prepared.knows(account(user))) return residue;
+  return tools.alone(async (session) => [
+    ...residue,
+    ...(await endNoted(session, tools, user, sessions)).left,
+    ...(await tools.prepared.residue(session, account(user))),
+  ]);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Residue } from '#database/target.ts';
 import { errorNumber } from './errors.ts';
-import { equals } from './quote.ts';
+import { equals, literal } from './quote.ts';
 import { ask, type Session } from './session.ts';
 import { killSessions } from './statements.ts';
 
@@ -38,6 +38,19 @@ export async function endSessions(
     if (performance.now() - begun > patience) break;
   }
   return { ended: seen.size - left.length, left: left.map(stubborn) };
+}
+
+/** The sessions of several names at once. */
+export async function openSessions(
+  session: Session,
+  usernames: readonly string[],
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const names = [...new Set(usernames)];
+  const binary = names.map((name) => `CAST(${literal(name)} AS BINARY)`).join(', ');
+  const sql = `SELECT ID AS id, USER AS name FROM information_schema.PROCESSLIST WHERE CAST(USER AS BINARY) IN (${binary})`;
+  const rows = await ask(session, sql, 'the list of sessions');
+  const byName = Map.groupBy(rows, ({ name }) => String(name));
+  return new Map(names.map((name) => [name, (byName.get(name) ?? []).map(({ id }) => Number(id))]));
 }
 
 export async function sessionIds(session: Session, username: string): Promise<number[]> {

@@ -81,13 +81,13 @@ export function killSessions(flavor: Flavor, username: string, ids: readonly num
   return ids.map((id) => `KILL CONNECTION ${id}`);
 }
 
-/** MariaDB: the role that holds several groups, if the user has one. */
-export function dropBundle(username: string): string {
-  return `DROP ROLE ${identifier(username)}`;
+/** MariaDB: the roles that hold several groups of a user each. */
+export function dropBundle(users: readonly UserName[]): string {
+  return `DROP ROLE ${users.map(({ username }) => identifier(username)).join(', ')}`;
 }
 
-export function dropUser(user: UserName): string {
-  return `DROP USER ${account(user)}`;
+export function dropUser(users: readonly UserName[]): string {
+  return `DROP USER ${users.map(account).join(', ')}`;
 }
 
 /** What takes all rights of an account that cannot be dropped yet (MySQL). Roles are not among `ALL PRIVILEGES`. */
