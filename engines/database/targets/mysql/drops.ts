@@ -29,12 +29,12 @@ export interface Drops {
 }
 
 /** Milliseconds that one statement may keep a minting waiting, about; and that drops wait for mintings to end. */
-const longestDrop = 20;
+const longestDrop = 12;
 const deference = 50;
 /** Nobody is kept waiting where nobody has minted for so long (ms). */
 const quiet = 1000;
-/** Users of a statement: less than four would cost the server almost as much as four. */
-const users = { least: 4, most: 32 } as const;
+/** Users of a statement: one would cost the server almost as much as two. */
+const users = { least: 2, most: 32 } as const;
 
 export function createDrops(pool: Pool): Drops {
   const mints = countMints();
