@@ -121,7 +121,7 @@ async function startOnStore(config: Config, store: Store, clock: Clock, log: Log
   const recheck = createRecheck({ store, policies, jobs: jobScopes });
   const issuer = createIssuer({ dispatch, operations: pki.operations, clock, store, engine: 'database' });
   const database = createDatabase({ store, sealer: keyring, clock, dispatch, leases: lease.leases, recheck, issuer });
-  const claim = createClaimService({ store, sealer: keyring, clock, dispatch, log, ttl: config.claimTtl });
+  const claim = createClaimService({ store, sealer: keyring, clock, dispatch, recheck, log, ttl: config.claimTtl });
   const acmeClient = createAcmeClient({
     store,
     sealer: keyring,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { remove, update } from '#core/change.ts';
 import { type AnyAct, defineAct } from '#core/operation.ts';
 import type { Narrowing } from '#core/principal.ts';
-import { type ClaimDeps, requireClaim } from './deps.ts';
+import { alarmReasons, type ClaimDeps, requireClaim } from './deps.ts';
 import { claimId } from './handle.ts';
 
 /** What the server itself does about claims. */
@@ -13,10 +13,11 @@ const remembered = 30 * 86_400_000;
 export const raiseAlarm = defineAct({
   id: 'claim.raise_alarm',
   title: 'Raise an alarm on a claim',
-  summary: 'Puts on record that a right handle was shown a second time, or by somebody whose claim it is not.',
+  summary:
+    'Puts on record that a right handle was shown a second time, after its end, or by somebody whose claim it is not.',
   input: z.strictObject({
     claim_id: claimId,
-    reason: z.enum(['claimed_again', 'other_principal', 'narrower_token']).describe('What happened'),
+    reason: z.enum(alarmReasons).describe('What happened'),
     principal: z.string().max(256).describe('Who tried'),
     source_address: z.string().max(64).nullable().describe('From where'),
   }),

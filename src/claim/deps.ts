@@ -1,5 +1,6 @@
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
+import type { Recheck } from '#policy/authorize.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
 import type { ClaimRow } from './tables.ts';
@@ -9,14 +10,19 @@ export interface ClaimDeps {
   readonly store: Store;
   readonly sealer: Sealer;
   readonly clock: Clock;
+  /** Asks the policies whether a principal may still do what a claim came of. */
+  readonly recheck: Recheck;
   /** Puts an alarm on record; never rejects. */
   readonly alarm: (alarm: Alarm) => Promise<void>;
 }
 
+export const alarmReasons = ['claimed_again', 'other_principal', 'narrower_token', 'expired', 'cancelled'] as const;
+export type AlarmReason = (typeof alarmReasons)[number];
+
 /** Somebody had a right handle who should not have, or the right one came too late. */
 export interface Alarm {
   readonly claim: ClaimRow;
-  readonly reason: 'claimed_again' | 'other_principal' | 'narrower_token';
+  readonly reason: AlarmReason;
   /** Who tried. */
   readonly principal: string;
   readonly sourceAddress: string | null;

@@ -1,6 +1,6 @@
 import { insert } from '#core/change.ts';
 import { type KeepSecrets, secretFields } from '#core/delivery.ts';
-import type { Grant } from '#core/grant.ts';
+import { AppError } from '#core/errors.ts';
 import { newId } from '#core/ids.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import { closeContent } from './content.ts';
@@ -13,8 +13,8 @@ export const redeemId = 'claim.redeem_claim';
 export function createKeepSecrets(sealer: Sealer, ttl: number): KeepSecrets {
   return (grant, definition, told) => {
     if (secretFields(definition, told).length === 0) return undefined;
-    const { operation, resource, fields, output } = contentOf(grant, definition, told);
-    const { now, principal, namespace } = grant;
+    if (grant.operation === redeemId) throw notHere();
+    const { now, principal, namespace, operation, resource } = grant;
     const parts = newHandle(newId('clm', now));
     const { key, verifier } = deriveKeys(parts);
     const place = { id: parts.id, namespace, principal_id: principal.id, operation, resource };
@@ -22,9 +22,11 @@ export function createKeepSecrets(sealer: Sealer, ttl: number): KeepSecrets {
       ...place,
       principal: principal.name,
       credential_id: principal.credentialId,
-      fields: JSON.stringify(fields),
+      standing: grant.standing,
+      purpose: grant.purpose ?? null,
+      fields: JSON.stringify(secretFields(definition, told)),
       verifier,
-      secrets: closeContent(sealer, key, place, output),
+      secrets: closeContent(sealer, key, place, told as object),
       created_at: now,
       expires_at: now + ttl,
       claimed_at: null,
@@ -41,16 +43,12 @@ export function createKeepSecrets(sealer: Sealer, ttl: number): KeepSecrets {
   };
 }
 
-interface Content {
-  readonly operation: string;
-  readonly resource: string;
-  readonly fields: readonly string[];
-  readonly output: object;
-}
-
-/** What was claimed where it may not be told is kept again, as what it was. */
-function contentOf(grant: Grant, definition: Parameters<KeepSecrets>[1], told: unknown): Content {
-  if (grant.operation === redeemId) return told as Content;
-  const { operation, resource } = grant;
-  return { operation, resource, fields: secretFields(definition, told), output: told as object };
+/**
+ * Where secrets are kept instead of told, a claim would only be exchanged for a younger one: it stays as it is, and ends when
+ * it was said to.
+ */
+function notHere(): AppError {
+  return new AppError('refused', 'A claim cannot be redeemed here, where secrets are not told. It was not touched.', {
+    hint: 'Run chancery claim with the handle where the secrets are needed, with a token of the same principal.',
+  });
 }

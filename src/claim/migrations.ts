@@ -19,6 +19,15 @@ export const claimMigrations: readonly Migration[] = [
       'CREATE INDEX claims_alarmed ON claims (alarmed_at) WHERE alarmed_at IS NOT NULL',
     ],
   },
+  {
+    area: 'claim',
+    number: 2,
+    title: 'by what a claim was allowed',
+    statements: [
+      "ALTER TABLE claims ADD COLUMN standing TEXT NOT NULL DEFAULT 'rule'",
+      'ALTER TABLE claims ADD COLUMN purpose TEXT',
+    ],
+  },
 ];
 
 /** A backup does not know what was claimed after it, and a handle is good once: so none of its claims is any more. */

@@ -32,7 +32,7 @@ export const redeemClaim = defineOperation({
   id: redeemId,
   title: 'Claim kept secrets',
   summary:
-    'Gives the secrets that were kept in place of being told, once, to the principal that they were made for. Every later attempt is refused and raises an alarm. Use chancery claim, which brings them into files or into the environment of a command.',
+    'Gives the secrets that were kept in place of being told, once, to the principal that they were made for. It must still be allowed what made them. Every later attempt is refused and raises an alarm. Use chancery claim, which brings them into files or into the environment of a command.',
   input: z.strictObject({ handle: claimHandle }),
   output: redeemed,
   http: { method: 'POST', path: '/claims/redeem', bodyLimit: 4096 },
@@ -47,7 +47,12 @@ export const redeemClaim = defineOperation({
       await deps.alarm(alarmOf(grant, row, 'claimed_again'));
       throw claimedBefore(row, row.claimed_at);
     }
-    if (row.secrets === null || stateOf(row, grant.now) !== 'open') throw gone(row, grant.now);
+    const state = stateOf(row, grant.now);
+    if (row.secrets === null || state !== 'open') {
+      await deps.alarm(alarmOf(grant, row, state === 'cancelled' ? state : 'expired'));
+      throw gone(row, grant.now);
+    }
+    await requireStanding(deps, grant, row);
     const output = await openContent(deps.sealer, key, row, row.secrets);
     return {
       output: {
@@ -96,9 +101,26 @@ async function knownClaim(
   throw noSuchClaim();
 }
 
-/** A token that was narrowed to other things gets nothing by a handle that it could not get without one. */
-function couldHaveMade({ narrowings }: Principal, { operation, resource }: ClaimRow): boolean {
-  return areWithin(narrowings, { operation, resource });
+/** Throws `denied` where the policies do not allow any more what the secrets came of. */
+async function requireStanding(
+  { recheck }: ClaimDeps,
+  grant: Grant,
+  { standing, operation, resource, purpose }: ClaimRow,
+): Promise<void> {
+  if (standing === 'self') return;
+  const owned = standing === 'owner';
+  await recheck(grant, { operation, resource, owned, approvedBefore: true, purpose: purpose ?? undefined });
+}
+
+/**
+ * A token that was narrowed to other things gets nothing by a handle that it could not get without one. That which made
+ * it could: to make a narrower token it need not be left the operation.
+ */
+function couldHaveMade(
+  { narrowings, credentialId }: Principal,
+  { operation, resource, credential_id: madeBy }: ClaimRow,
+): boolean {
+  return credentialId === madeBy || areWithin(narrowings, { operation, resource });
 }
 
 function alarmOf({ principal, sourceAddress }: Grant, claim: ClaimRow, reason: Alarm['reason']): Alarm {
@@ -118,7 +140,7 @@ function gone(row: ClaimRow, now: number): AppError {
   const state = stateOf(row, now);
   const how = state === 'expired' ? `expired at ${toRfc3339(Math.min(row.expires_at, now))}` : `was ${state}`;
   return new AppError('wrong_state', `The claim ${how}, and the secrets are kept no more.`, {
-    hint: mintAnew,
+    hint: `An alarm was raised. ${mintAnew}`,
     members: { claim_id: row.id, operation: row.operation, resource: row.resource },
   });
 }

@@ -15,6 +15,9 @@ export interface ClaimRow {
   /** What was done, and to what: `database.issue_credentials`, `database/roles/readonly`. */
   operation: string;
   resource: string;
+  /** By what that was allowed (Grant.standing): whoever claims must be allowed it still. */
+  standing: 'rule' | 'self' | 'owner';
+  purpose: string | null;
   /** JSON: names of the secret fields. */
   fields: string;
   /** Derived from the secret of the handle, 32 bytes: tells the right handle, and opens nothing. */
@@ -27,7 +30,7 @@ export interface ClaimRow {
   /** From where it was claimed; null as well when the transport knows no address. */
   claimed_from: string | null;
   cancelled_at: number | null;
-  /** Attempts with the right handle that should not have been: a second claim, or one by somebody else. */
+  /** Attempts with the right handle that should not have been: a second claim, one by somebody else, or one after its end. */
   alarms: number;
   alarmed_at: number | null;
 }

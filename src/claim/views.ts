@@ -16,7 +16,7 @@ export const claimView = z.strictObject({
   expires_at: z.string().describe('RFC 3339: until then it can be claimed'),
   claimed_at: z.string().nullable().describe('RFC 3339: when it was claimed'),
   claimed_from: z.string().nullable().describe('Address from which it was claimed'),
-  alarms: z.int().describe('Attempts with the right handle after it was claimed, or by somebody else'),
+  alarms: z.int().describe('Attempts with the right handle after it was claimed or ended, or by somebody else'),
   alarmed_at: z.string().nullable().describe('RFC 3339: the last of them'),
 });
 

@@ -39,6 +39,8 @@ export interface Grant {
   readonly now: number;
   /** Aborted when nobody waits for the answer any more, where the transport can tell. */
   readonly signal?: AbortSignal | undefined;
+  /** By what it was allowed: a rule of a policy, or without one, since it is about the principal or what it owns. */
+  readonly standing: 'rule' | 'self' | 'owner';
   /** Of the face that the call came by. */
   readonly guard?: Guard | undefined;
   /**
@@ -49,8 +51,10 @@ export interface Grant {
 }
 
 /** For `src/policy/authorize.ts` alone. */
-export function makeGrant(fields: Omit<Grant, typeof granted | 'reach'> & Partial<Pick<Grant, 'reach'>>): Grant {
-  return Object.freeze({ reach: everywhere, ...fields }) as Grant;
+export function makeGrant(fields: Omit<Grant, typeof granted | Defaulted> & Partial<Pick<Grant, Defaulted>>): Grant {
+  return Object.freeze({ reach: everywhere, standing: 'rule', ...fields }) as Grant;
 }
+
+type Defaulted = 'reach' | 'standing';
 
 const everywhere = (): void => undefined;

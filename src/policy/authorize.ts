@@ -7,7 +7,7 @@ import type { Store } from '#storage/store.ts';
 import { type Approvals, createApprovals } from './approvals.ts';
 import { createPolicyBook, type PolicyBook } from './book.ts';
 import { denied, deniedBehind } from './explain.ts';
-import { createJudge, denierOf, type Jobs, type Judge, type Question } from './judge.ts';
+import { createJudge, denierOf, type Jobs, type Judge, type Question, type Verdict } from './judge.ts';
 
 export interface AuthorizeDeps {
   readonly store: Store;
@@ -37,6 +37,10 @@ export interface AlsoAsked {
   readonly ttl?: number | undefined;
   /** It was allowed before, after an approval where one is wanted, and goes on: as when a lease is renewed. */
   readonly approvedBefore?: boolean | undefined;
+  /** The principal owns what is touched, so that no rule need allow it; one that denies holds all the same. */
+  readonly owned?: boolean | undefined;
+  /** Instead of that of the grant. */
+  readonly purpose?: string | undefined;
 }
 
 /**
@@ -46,11 +50,12 @@ export interface AlsoAsked {
  */
 export function createRecheck(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'policies'>): Recheck {
   const judge = createJudge(deps.policies ?? createPolicyBook(deps.store), deps.jobs);
-  return async (grant, { operation, resource, ttl, approvedBefore: approved = false }) => {
-    const { principal, purpose, sourceAddress, now } = grant;
+  return async (grant, also) => {
+    const { operation, resource, ttl, approvedBefore: approved = false, owned = false, purpose = grant.purpose } = also;
+    const { principal, sourceAddress, now } = grant;
     grant.guard?.touch(resource);
     const request = { operation, resource, ttl, notAfter: undefined, purpose, sourceAddress, approved, now };
-    const question = { subject: principal, access: 'policy', installation: false, owned: false, request } as const;
+    const question = { subject: principal, access: 'policy', installation: false, owned, request } as const;
     const verdict = await judge.judge(question);
     if (verdict.outcome === 'allowed') return verdict.limits;
     if (verdict.outcome === 'denied') throw denied(verdict, principal, request);
@@ -67,18 +72,18 @@ export function createRecheck(deps: Pick<AuthorizeDeps, 'store' | 'jobs' | 'poli
 async function authorize(judge: Judge, approvals: Approvals, request: AccessRequest): Promise<Authorization> {
   const question = questionOf(request);
   const verdict = await judge.judge(question);
-  if (verdict.outcome === 'allowed') return grantTo(request, verdict.limits, []);
+  if (verdict.outcome === 'allowed') return grantTo(request, verdict, []);
   if (verdict.outcome === 'denied') throw denied(verdict, request.principal, question.request);
   const approved = () => judge.judge({ ...question, request: { ...question.request, approved: true } });
   // What somebody approved and was done, is not done again by telling the answer again: nobody is asked for that.
   if (await request.answered()) {
     const again = await approved();
-    if (again.outcome === 'allowed') return { ...grantTo(request, again.limits, []), replayOnly: true };
+    if (again.outcome === 'allowed') return { ...grantTo(request, again, []), replayOnly: true };
   }
   if (request.approvalId === undefined) throw await approvals.ask(request, verdict.rule);
   const spent = await approvals.redeem(request, request.approvalId);
   const second = await approved();
-  if (second.outcome === 'allowed') return grantTo(request, second.limits, [spent]);
+  if (second.outcome === 'allowed') return grantTo(request, second, [spent]);
   throw new AppError('denied', 'The policies changed meanwhile and no longer allow this request, approved or not.');
 }
 
@@ -102,11 +107,13 @@ function questionOf(request: AccessRequest): Question {
   };
 }
 
+type Allowed = Extract<Verdict, { outcome: 'allowed' }>;
+
 function accessOf({ access = 'policy' }: BoundAct, input: unknown): 'policy' | 'self' {
   return typeof access === 'function' ? access(input) : access;
 }
 
-function grantTo(request: AccessRequest, limits: Limits, changes: readonly Change[]): Authorization {
+function grantTo(request: AccessRequest, { rule, limits }: Allowed, changes: readonly Change[]): Authorization {
   const { principal, operation, facts } = request;
   const grant = makeGrant({
     principal,
@@ -120,6 +127,7 @@ function grantTo(request: AccessRequest, limits: Limits, changes: readonly Chang
     now: request.now,
     signal: request.signal,
     guard: request.guard,
+    standing: rule !== undefined ? 'rule' : accessOf(operation, request.input) === 'self' ? 'self' : 'owner',
     ...reachOf(request),
   });
   return { grant, changes };

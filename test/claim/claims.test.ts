@@ -171,7 +171,8 @@ test('after its time a claim is gone, and its content is deleted', async (contex
   assert.deepEqual([late.status, late.body.code], [409, 'wrong_state']);
   assert.match(late.body.detail, /expired at 2027-01-15T08:05:00Z/);
   assert.equal((await server.ok('GET', `claims/${idOf(handle)}`)).state, 'expired');
-  assert.deepEqual(await events(server, 'claim.raise_alarm'), []);
+  const reasons = (await events(server, 'claim.raise_alarm')).map(({ details }) => details['reason']);
+  assert.deepEqual(reasons, ['expired']);
   await until('the content is deleted', async () => (await events(server, 'claim.purge_claims')).length > 0);
   advance(30 * 86_400_000 + 1);
   await until('it is forgotten', async () => (await server.ok('GET', 'claims')).claims.length === 0);
@@ -191,6 +192,8 @@ test('a cancelled claim is gone; who made it may cancel it without a rule', asyn
   assert.equal((await agent.ok('POST', `claims/${idOf(handle)}/cancel`, {})).state, 'cancelled');
   const refused = await agent.call('POST', 'claims/redeem', { handle });
   assert.match(refused.body.detail, /was cancelled/);
+  const [alarm] = await events(server, 'claim.raise_alarm');
+  assert.deepEqual([alarm?.details['reason'], alarm?.details['tried_by']], ['cancelled', 'agent']);
 });
 
 test('neither the store with its keys nor the handle alone opens a claim', async (context) => {
@@ -224,15 +227,69 @@ test('a claim in the store that was given to somebody else does not open', async
   assert.deepEqual([refused.status, refused.body.code], [500, 'sealed_value_unreadable']);
 });
 
-test('what was claimed where it may not be told is kept again, as what it was', async (context) => {
-  const { server } = await house(context);
+test('where secrets are kept, a claim is not exchanged for a younger one, and stays good', async (context) => {
+  const { server, advance } = await house(context);
   const { handle, output } = await issueKept(server);
-  const { kept } = await callKept(server, 'claim.redeem_claim', { handle });
-  assert.ok(kept);
-  const redeemed = await server.ok('POST', 'claims/redeem', { handle: kept.handle });
-  assert.equal(redeemed.operation, 'pki.issue_certificate');
-  assert.deepEqual(redeemed.output, output);
-  assert.equal((await server.call('POST', 'claims/redeem', { handle })).status, 409);
+  advance(200_000);
+  await assert.rejects(callKept(server, 'claim.redeem_claim', { handle }), { code: 'refused' });
+  const { claims } = await server.ok('GET', 'claims');
+  assert.deepEqual(
+    claims.map(({ state, expires_at: end }: Record<string, unknown>) => [state, end]),
+    [['open', '2027-01-15T08:05:00Z']],
+  );
+  assert.deepEqual((await server.ok('POST', 'claims/redeem', { handle })).output, output);
+});
+
+test('who may not do any more what made the secrets does not get them', async (context) => {
+  const { server } = await house(context);
+  const agent = await enrol(server, 'agent', ['pki.issue_certificate']);
+  const { handle } = await issueKept(server, agent.token);
+  const replace = (rules: object[]) => server.ok('PUT', 'policies/agent', { description: '', rules });
+  const allow = { effect: 'allow', operations: ['pki.issue_certificate'], resources: ['**'] };
+  for (const rules of [
+    [{ ...allow, resources: ['pki/roles/other'] }],
+    [allow, { ...allow, effect: 'deny', resources: ['pki/roles/web'] }],
+    [{ ...allow, conditions: { source_cidrs: ['192.0.2.0/24'] } }],
+  ]) {
+    await replace(rules);
+    const refused = await agent.call('POST', 'claims/redeem', { handle });
+    assert.deepEqual([refused.status, refused.body.code], [403, 'denied']);
+  }
+  await replace([allow]);
+  await server.ok('PATCH', 'principals/agent', { disabled: true });
+  assert.equal((await agent.call('POST', 'claims/redeem', { handle })).status, 401);
+  await server.ok('PATCH', 'principals/agent', { disabled: false });
+  assert.deepEqual(await events(server, 'claim.raise_alarm'), []);
+  await agent.ok('POST', 'claims/redeem', { handle });
+});
+
+test('a purpose that was stated counts for the claim, and an approval that was given', async (context) => {
+  const { server } = await house(context);
+  const agent = await enrol(server, 'agent', ['pki.issue_certificate']);
+  const rule = { effect: 'allow', operations: ['pki.issue_certificate'], resources: ['**'] };
+  await server.ok('PUT', 'policies/agent', {
+    description: '',
+    rules: [{ ...rule, conditions: { purpose_required: true } }],
+  });
+  const input = { role: 'web', dns_names: ['a.example.com'], purpose: 'a test' };
+  const { kept } = await callKept(server, 'pki.issue_certificate', input, agent.token);
+  await server.ok('PUT', 'policies/agent', {
+    description: '',
+    rules: [{ ...rule, conditions: { purpose_required: true, approval: true } }],
+  });
+  await agent.ok('POST', 'claims/redeem', { handle: kept?.handle });
+});
+
+test('a narrowed token claims the narrower one that it made, which another one of the principal does not', async (context) => {
+  const { server } = await house(context);
+  const child = async () => {
+    const narrower = { operations: ['pki.list_roles'], resources: ['**'] };
+    return server.as((await server.ok('POST', 'tokens', narrower)).token);
+  };
+  const [maker, other] = [await child(), await child()];
+  const { kept } = await callKept(server, 'auth.create_token', {}, maker.token);
+  assert.equal((await other.call('POST', 'claims/redeem', { handle: kept?.handle })).status, 404);
+  assert.match((await maker.ok('POST', 'claims/redeem', { handle: kept?.handle })).output.token, /^chy_/);
 });
 
 test('an answer without secrets makes no claim', async (context) => {
