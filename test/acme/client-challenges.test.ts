@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { createPerspective } from '#acme/dns/perspective.ts';
+import { startBind } from '#test/bind.ts';
 import { startChancery } from '#test/chancery.ts';
 import { freePort } from '#test/free-port.ts';
 import { type Pebble, startPebble } from '#test/pebble.ts';
@@ -97,6 +100,36 @@ test('tls-alpn-01 is answered for names and addresses, and refused where nobody 
   });
   assert.equal(refused.status, 409);
   assert.match(refused.body.hint, /CHANCERY_ACME_TLS_ALPN_LISTEN/);
+});
+
+test('a wildcard is had through a DNS server that takes updates signed with TSIG, and nothing is left in the zone', async (context) => {
+  const key = { name: 'updater', algorithm: 'hmac-sha256', secret: Buffer.alloc(32, 7).toString('base64') };
+  const bind = await startBind('example.test', [key]);
+  context.after(() => bind.close());
+  const dns = `127.0.0.1:${bind.port}`;
+  const pebble = await startPebble(context, { reuse: 0, dnsServer: dns });
+  const server = await startChancery(context, {
+    env: { CHANCERY_OUTBOUND_ALLOW: '127.0.0.1', CHANCERY_ACME_RESOLVERS: dns },
+  });
+  await server.ok('POST', 'acme/accounts', accountAt(pebble));
+  const settings = { kind: 'rfc2136', server: '127.0.0.1', port: bind.port, tsig_key_name: key.name };
+  const create = (name: string, tsig_secret: string) =>
+    server.ok('POST', 'acme/dns-providers', { name, settings: { ...settings, tsig_secret } });
+  await create('bind', key.secret);
+  const wanted = { account: 'pebble', identifiers: ['*.example.test', 'example.test'], challenge: 'dns-01' };
+  const order = await server.ok('POST', 'acme/orders', { ...wanted, dns_provider: 'bind', wait: 60 });
+  assert.equal(order.state, 'issued', JSON.stringify(order));
+  const { certificate } = await server.ok('GET', `acme/certificates/${order.certificate_id}`);
+  assert.ok(new X509Certificate(certificate).checkHost('any.example.test'));
+  const view = createPerspective([{ host: '127.0.0.1', port: bind.port }]);
+  await until(
+    () => view.texts('_acme-challenge.example.test', AbortSignal.timeout(10_000)),
+    ({ length }) => length === 0,
+  );
+  await create('stranger', Buffer.alloc(32, 8).toString('base64'));
+  const refused = await server.ok('POST', 'acme/orders', { ...wanted, dns_provider: 'stranger', wait: 60 });
+  assert.equal(refused.state, 'failed');
+  assert.match(refused.error, /TSIG|refuses/i);
 });
 
 interface Call {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { foundPki } from '#test/chancery.ts';
-import { type ClientWorld, http, startWorld, until } from './client-world.ts';
+import { accountAt, type ClientWorld, http, startWorld, until } from './client-world.ts';
 
 /** Orders at Pebble, which refuses nonces and reuses authorizations at random. */
 
@@ -111,6 +111,17 @@ describe('orders at an outside authority', () => {
     assert.equal(order.state, 'issued', JSON.stringify(order));
     const { chain } = await server.ok('GET', `acme/certificates/${order.certificate_id}`);
     assert.ok(new X509Certificate(chain.at(-1)).checkIssued(root));
+    // A root that does not come with the chain is found by its fingerprint where the account knows it.
+    const other = new X509Certificate(await pebble.issuingRoot(2));
+    const account = accountAt(pebble, { name: 'roots', ca_certificate: pebble.roots + other.toString() });
+    await server.ok('POST', 'acme/accounts', account);
+    for (const preferred_chain of [other.fingerprint256, other.fingerprint256.replaceAll(':', '').toLowerCase()]) {
+      const wanted = { ...http('chain.example.com'), account: 'roots', preferred_chain };
+      const byRoot = await server.ok('POST', 'acme/orders', wanted);
+      assert.equal(byRoot.state, 'issued', JSON.stringify(byRoot));
+      const found = await server.ok('GET', `acme/certificates/${byRoot.certificate_id}`);
+      assert.ok(new X509Certificate(found.chain.at(-1)).checkIssued(other));
+    }
   });
 
   test('a name that fails its validation fails the order, with the words of the authority', async () => {

@@ -50,6 +50,7 @@ export const advanceOrder = defineAct({
         state: written.state,
         outcome: outcome.kind,
         ...('reason' in outcome ? { reason: outcome.reason.slice(0, 300) } : {}),
+        ...('note' in outcome ? { note: outcome.note } : {}),
         ...(outcome.kind === 'repeat' ? { order: outcome.order } : {}),
       },
     };

@@ -1,11 +1,11 @@
 import { createHash, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { type Change, insert, remove, update } from '#core/change.ts';
 import { readElement, readElements, tags, writeElement } from '#acme/asn1/der.ts';
-import { ask } from '#acme/client/account.ts';
+import { ask, type OpenAccount } from '#acme/client/account.ts';
 import { moveSealed } from '#acme/client/keys.ts';
 import { renewalByLife } from '#acme/client/renewal/schedule.ts';
 import type { CertificateRow } from '#acme/client/tables.ts';
-import { MalformedAnswer } from '#acme/client/wire/problem.ts';
+import { AcmeProblem, isTemporary, MalformedAnswer } from '#acme/client/wire/problem.ts';
 import { at } from '#acme/client/x509/der-parts.ts';
 import {
   assertFits,
@@ -21,29 +21,49 @@ import type { StepOutcome } from './outcome.ts';
 
 /** The last step: the certificate is fetched, held against the order, and put in the place of the one before. */
 export async function deliver(context: StepContext): Promise<StepOutcome> {
-  const { row, definition } = context;
+  const { deps, row, definition } = context;
   try {
-    const delivered = await chooseChain(context);
-    assertFits(delivered, keyOfRequest(Buffer.from(row.csr)), definition.identifiers);
-    return { kind: 'issued', changes: await place(context, delivered) };
+    const { delivered, isOffered } = await chooseChain(context);
+    assertFits(delivered, keyOfRequest(Buffer.from(row.csr)), definition.identifiers, deps.clock.now());
+    return { kind: 'issued', changes: await place(context, delivered), ...(isOffered ? {} : { note: notOffered }) };
   } catch (error) {
     if (error instanceof UnusableCertificate) return { kind: 'fail', reason: error.message };
     throw error;
   }
 }
 
+const notOffered = 'The preferred chain is none of those offered, so the default one was taken.';
+
 /** RFC 8555 §7.4.2: the default chain, unless another of those offered is preferred. */
-async function chooseChain({ account, steps, definition }: StepContext): Promise<Delivered> {
+async function chooseChain({
+  account,
+  steps,
+  definition,
+}: StepContext): Promise<{ readonly delivered: Delivered; readonly isOffered: boolean }> {
   if (steps.certificate === undefined) throw new MalformedAnswer('The order names no certificate.');
   const answer = await ask(account, steps.certificate);
   const first = readChain(answer.body);
   const { preferred_chain: preferred } = definition;
-  if (preferred === undefined || isPreferred(first, preferred)) return first;
-  for (const url of answer.links('alternate')) {
-    const other = readChain((await ask(account, url)).body);
-    if (isPreferred(other, preferred)) return other;
+  const fits = (chain: Delivered) =>
+    preferred === undefined || isPreferred(chain, preferred, account.definition.ca_certificate);
+  if (fits(first)) return { delivered: first, isOffered: true };
+  const others = new Set(answer.links('alternate'));
+  others.delete(steps.certificate);
+  for (const url of others) {
+    const delivered = await readAlternate(account, url);
+    if (delivered !== undefined && fits(delivered)) return { delivered, isOffered: true };
   }
-  return first;
+  return { delivered: first, isOffered: false };
+}
+
+/** One that is none, or is refused, is no reason to do without the default one. */
+async function readAlternate(account: OpenAccount, url: string): Promise<Delivered | undefined> {
+  try {
+    return readChain((await ask(account, url)).body);
+  } catch (error) {
+    if (error instanceof UnusableCertificate || (error instanceof AcmeProblem && !isTemporary(error))) return undefined;
+    throw error;
+  }
 }
 
 /** Of a request that was made or read here. */

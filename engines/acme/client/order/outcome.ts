@@ -24,7 +24,7 @@ export type StepOutcome =
       readonly until: number;
     }
   | { readonly kind: 'fail'; readonly reason: string; readonly steps?: OrderProgress }
-  | { readonly kind: 'issued'; readonly changes: readonly Change[] }
+  | { readonly kind: 'issued'; readonly changes: readonly Change[]; readonly note?: string }
   /** The order had ended, and nothing of it is left outside. */
   | { readonly kind: 'cleaned' };
 

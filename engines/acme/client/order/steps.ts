@@ -13,6 +13,7 @@ import {
   readObject,
 } from '#acme/client/wire/objects.ts';
 import { AcmeProblem, MalformedAnswer } from '#acme/client/wire/problem.ts';
+import { readIdentifier, sameNames } from '#acme/client/identifiers.ts';
 import type { OrderDefinition, OrderProgress } from './definition.ts';
 import type { StepContext } from './context.ts';
 import { deliver } from './delivery.ts';
@@ -40,6 +41,7 @@ const begin: Step = async ({ deps, row, definition, steps, account }) => {
   });
   if (answer.location === undefined) throw new MalformedAnswer('The authority does not say what the order is called.');
   const order = readObject(orderSchema, answer.body, 'order');
+  if (!isFor(order, definition)) return { kind: 'fail', reason: 'The authority made an order for other names.' };
   // Each costs a request, and may take as long as the authority likes, in a slot that others wait for.
   if (order.authorizations.length > definition.identifiers.length)
     return { kind: 'fail', reason: 'The authority asks for more proofs than names were ordered.' };
@@ -58,6 +60,12 @@ const begin: Step = async ({ deps, row, definition, steps, account }) => {
 /** What stays when the authority is asked for another order. */
 function throughout({ restarts = 0, failed }: OrderProgress): OrderProgress {
   return { restarts, ...(failed === undefined ? {} : { failed }) };
+}
+
+/** RFC 8555 §7.1.3: the order holds the identifiers that were sent. */
+function isFor({ identifiers }: OrderObject, definition: OrderDefinition): boolean {
+  const made = identifiers.map(({ value }) => readIdentifier(value));
+  return made.every((each) => each !== undefined) && sameNames(made, definition.identifiers);
 }
 
 /** What has ended by our clock already is no end: the two clocks differ. */

@@ -1,7 +1,9 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { readElement, readElements, tags } from '#acme/asn1/der.ts';
-import type { Identifier } from '#acme/client/identifiers.ts';
+import { canonicalAddress, type Identifier } from '#acme/client/identifiers.ts';
+import { plainText } from '#acme/client/wire/problem.ts';
 import { at, context, extensionValue, oids } from './der-parts.ts';
 
 /** Certificates that an authority delivered (RFC 8555 §7.4.2): read, and held against what was ordered. */
@@ -22,10 +24,8 @@ const mostCertificates = 10;
 
 /** Reads a chain, whose every certificate certifies the one before. Throws `UnusableCertificate`. */
 export function readChain(body: Buffer): Delivered {
-  const blocks = body
-    .toString('latin1')
-    .match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g);
-  if (blocks === null || blocks.length > mostCertificates)
+  const blocks = blocksOf(body.toString('latin1'));
+  if (blocks.length === 0 || blocks.length > mostCertificates)
     throw new UnusableCertificate(`The authority delivered no PEM chain of 1 to ${mostCertificates} certificates.`);
   const certificates = blocks.map(readCertificate);
   certificates.forEach((issuer, index) => {
@@ -36,6 +36,10 @@ export function readChain(body: Buffer): Delivered {
   return { pem: certificates.map((each) => each.toString()).join(''), certificates };
 }
 
+function blocksOf(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g) ?? [];
+}
+
 function readCertificate(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
@@ -44,8 +48,13 @@ function readCertificate(pem: string): X509Certificate {
   }
 }
 
-/** Whether it is for this key and holds all names. Throws `UnusableCertificate`. */
-export function assertFits({ certificates }: Delivered, key: KeyObject, identifiers: readonly Identifier[]): void {
+/** Whether it is for this key and exactly these names (RFC 8555 §7.4), and has not ended. Throws `UnusableCertificate`. */
+export function assertFits(
+  { certificates }: Delivered,
+  key: KeyObject,
+  identifiers: readonly Identifier[],
+  now: number,
+): void {
   const leaf = leafOf({ certificates });
   if (!spki(leaf.publicKey).equals(spki(createPublicKey(key.export({ type: 'spki', format: 'pem' })))))
     throw new UnusableCertificate('The delivered certificate is for another key than the one of the order.');
@@ -54,6 +63,20 @@ export function assertFits({ certificates }: Delivered, key: KeyObject, identifi
   );
   if (missing !== undefined)
     throw new UnusableCertificate(`The delivered certificate does not hold ${missing.value}, which was ordered.`);
+  const extra = namesOf(leaf).find((name) => !identifiers.some(({ type, value }) => name === `${type}:${value}`));
+  if (extra !== undefined)
+    throw new UnusableCertificate(`The delivered certificate holds ${plainText(extra)}, which was not ordered.`);
+  // It would be renewed at once, again and again.
+  if (factsOf(leaf).notAfter <= now) throw new UnusableCertificate('The delivered certificate has ended already.');
+}
+
+/** `dns:a.example`, `ip:192.0.2.1`; anything else as OpenSSL writes it. */
+function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
+  return subjectAltName.split(', ').map((name) => {
+    const [, type, value = ''] = /^(DNS|IP Address):(.*)$/s.exec(name) ?? [];
+    if (type === 'DNS') return `dns:${value.toLowerCase()}`;
+    return isIP(value) === 0 ? name : `ip:${canonicalAddress(value)}`;
+  });
 }
 
 function spki(key: KeyObject): Buffer {
@@ -111,21 +134,21 @@ export function certificateId(leaf: X509Certificate): string | undefined {
 
 /**
  * Whether a chain is the one that somebody prefers: by the common name of an issuer in it, or by the SHA-256 fingerprint
- * (hex) of a certificate in it or of a well-known root that certifies its end.
+ * (hex) of a certificate in it or of a root that certifies its end: a well-known one, or one of `roots` (PEM).
  */
-export function isPreferred({ certificates }: Delivered, preferred: string): boolean {
+export function isPreferred({ certificates }: Delivered, preferred: string, roots = ''): boolean {
   const wanted = preferred.replaceAll(':', '').toLowerCase();
   if (/^[0-9a-f]{64}$/.test(wanted)) {
     const top = certificates.at(-1);
-    return [...certificates, ...(top === undefined ? [] : rootsAbove(top))].some(
+    return [...certificates, ...(top === undefined ? [] : rootsAbove(top, roots))].some(
       ({ fingerprint256 }) => fingerprint256.replaceAll(':', '').toLowerCase() === wanted,
     );
   }
   return certificates.some(({ issuer }) => /(?:^|\n)CN=(.*)/.exec(issuer)?.[1] === preferred);
 }
 
-function rootsAbove(top: X509Certificate): X509Certificate[] {
-  return rootCertificates
+function rootsAbove(top: X509Certificate, roots: string): X509Certificate[] {
+  return [...rootCertificates, ...blocksOf(roots)]
     .map((pem) => new X509Certificate(pem))
     .filter((root) => top.checkIssued(root) && top.verify(root.publicKey));
 }
