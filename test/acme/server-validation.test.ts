@@ -109,6 +109,23 @@ test('rows 46, 73 and 86, RFC 8555 §8.1 and §8.3: http-01 goes from pending ov
   assert.equal(again.body.status, 'ready', 'a name that was validated lately needs no challenge again');
 });
 
+test('RFC 8555 §8.2: while a validation pauses, Retry-After names its next try, so that clients that count polls hear the end', async () => {
+  await configure({ validation_attempts: 10 });
+  const opened = await open('pausing.example.com');
+  answers.set(opened.challenge.token, (_request, response) => void response.writeHead(404).end());
+  await client.post(opened.challenge.url, {});
+  const seconds = async (url: string) => {
+    const reply = await client.post(url, '');
+    assert.ok(['pending', 'processing'].includes(reply.body.status), reply.text);
+    return Number(reply.headers['retry-after']);
+  };
+  // The third pause and those after it are longer than any time between two polls here.
+  while ((await seconds(opened.authzUrl)) < 2) await sleep(50);
+  assert.ok((await seconds(opened.challenge.url)) <= 60);
+  await client.post(opened.authzUrl, { status: 'deactivated' });
+  await configure({});
+});
+
 test('row 88, RFC 8555 §8.3: tokens have 256 random bits in base64url, one for each challenge', async () => {
   const opened = await open('tokens.example.com');
   const authz = await client.post(opened.authzUrl, '');

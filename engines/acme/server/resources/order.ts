@@ -20,8 +20,27 @@ import { type Answer, contextOf, link, type ResourceParts } from './parts.ts';
 
 /** Orders, authorizations and challenges (RFC 8555 §7.4, §7.5). */
 
-/** Seconds after which a client should look again at what is processing. */
-const lookAgain = { 'retry-after': '1' };
+interface Processing {
+  readonly status: string;
+  readonly claim: string | null;
+  readonly next_attempt_at: number | null;
+}
+
+/** Seconds: a pause may be longer, but what it waits for may pass before its end. */
+const longestWait = 60;
+
+/**
+ * When a client should look again (RFC 8555 §8.2). What is worked on may be done any moment; before the next try nothing
+ * changes. Clients that give up after a number of polls, as certbot does after 30, would end before the last try and not
+ * learn what failed.
+ */
+function lookAgain(rows: readonly Processing[], now: number): Record<string, string> {
+  const waits = rows
+    .filter(({ status }) => status === 'processing')
+    .map(({ claim, next_attempt_at: next }) => (claim === null && next !== null ? Math.ceil((next - now) / 1000) : 1));
+  if (waits.length === 0) return {};
+  return { 'retry-after': String(Math.max(1, Math.min(longestWait, ...waits))) };
+}
 
 export async function newOrder(parts: ResourceParts, post: AccountPost): Promise<Answer> {
   const payload = objectIn(post);
@@ -61,8 +80,9 @@ function readTime(value: unknown, now: number): number | null {
 
 async function viewed(parts: ResourceParts, { directory }: AccountPost, row: OrderRow): Promise<Answer> {
   const authorizations = await authorizationsOf(parts.store, row.id);
-  const body = viewOrder(directory, row, authorizations, parts.clock.now());
-  return { status: 200, body, headers: body['status'] === 'processing' ? lookAgain : {} };
+  const now = parts.clock.now();
+  const body = viewOrder(directory, row, authorizations, now);
+  return { status: 200, body, headers: body['status'] === 'processing' ? lookAgain([row], now) : {} };
 }
 
 export async function orderResource(parts: ResourceParts, post: AccountPost): Promise<Answer> {
@@ -138,10 +158,9 @@ async function viewedAuthorization(parts: ResourceParts, post: AccountPost, id: 
   const row = await requireAuthorization(parts.store, post.account, id);
   const challenges = await challengesOf(parts.store, row.id);
   const now = parts.clock.now();
-  const isProcessing =
-    authorizationStatus(row, now) === 'pending' && challenges.some(({ status }) => status === 'processing');
+  const isPending = authorizationStatus(row, now) === 'pending';
   const body = viewAuthorization(post.directory, row, challenges, now);
-  return { status: 200, body, headers: isProcessing ? lookAgain : {} };
+  return { status: 200, body, headers: isPending ? lookAgain(challenges, now) : {} };
 }
 
 export async function challengeResource(parts: ResourceParts, post: AccountPost): Promise<Answer> {
@@ -156,7 +175,7 @@ export async function challengeResource(parts: ResourceParts, post: AccountPost)
   return {
     status: 200,
     body: viewChallenge(post.directory, challenge),
-    headers: challenge.status === 'processing' ? lookAgain : {},
+    headers: lookAgain([challenge], parts.clock.now()),
     links: [link(post.directory.url(`authz/${authorization.id}`), 'up')],
   };
 }
