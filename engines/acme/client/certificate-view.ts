@@ -40,8 +40,10 @@ export const certificateSummary = z.strictObject({
   not_before: z.string(),
   not_after: z.string(),
   key: z
-    .enum(['elsewhere', 'waits', 'collected', 'kept'])
-    .describe('elsewhere: a CSR brought it; waits: to be handed out once; kept: handed out, and sealed for renewals'),
+    .enum(['elsewhere', 'waits', 'collected', 'kept', 'deleted'])
+    .describe(
+      'elsewhere: a CSR brought it; waits: to be handed out once; kept: handed out, and sealed for renewals; deleted: before anybody fetched it, for its certificate was revoked or had ended a month before',
+    ),
   renewals: z.int(),
   renewal,
   hook_url: z.string().nullable(),
@@ -81,9 +83,9 @@ export function summarize(row: CertificateRow, now: number): z.output<typeof cer
   };
 }
 
-function keyState(row: CertificateRow, madeHere: boolean): 'elsewhere' | 'waits' | 'collected' | 'kept' {
+function keyState(row: CertificateRow, madeHere: boolean): 'elsewhere' | 'waits' | 'collected' | 'kept' | 'deleted' {
   if (!madeHere) return 'elsewhere';
-  if (row.private_key === null) return 'collected';
+  if (row.private_key === null) return row.key_collected_at === null ? 'deleted' : 'collected';
   return row.key_collected_at === null ? 'waits' : 'kept';
 }
 
