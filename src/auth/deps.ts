@@ -1,3 +1,4 @@
+import type { Engine } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import type { PolicyBook } from '#policy/book.ts';
 import type { PrincipalRow } from '#storage/core-tables.ts';
@@ -7,7 +8,7 @@ export interface AuthDeps {
   readonly store: Store;
   readonly policies: PolicyBook;
   /** Tables of the engines that have a column `namespace`; a namespace with rows in one of them cannot be deleted. */
-  readonly namespacedTables: readonly string[];
+  readonly namespacedTables: Engine['namespacedTables'];
 }
 
 /** Throws `not_found`, for a principal of another namespace as for none. */

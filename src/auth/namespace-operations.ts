@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { insert, remove } from '#core/change.ts';
+import type { NamespacedTable } from '#core/engine.ts';
 import { AppError } from '#core/errors.ts';
 import { defineOperation } from '#core/operation.ts';
 import { nextCursor, pageInput } from '#core/page.ts';
@@ -114,16 +115,20 @@ export const deleteNamespace = defineOperation({
 });
 
 async function assertEmpty({ store, namespacedTables }: AuthDeps, namespace: string): Promise<void> {
-  const found: string[] = [];
-  for (const table of namespacedTables) {
+  const found: NamespacedTable[] = [];
+  for (const each of namespacedTables) {
+    const known = typeof each === 'string' ? { table: each, holds: each, clear: othersFirst } : each;
     // The names are those of the engines' own tables; nothing of the request is in this text but the parameter.
-    const row = await store.first(`SELECT 1 AS found FROM "${table}" WHERE namespace = ? LIMIT 1`, [namespace]);
-    if (row !== undefined) found.push(table);
+    const row = await store.first(`SELECT 1 AS found FROM "${known.table}" WHERE namespace = ? LIMIT 1`, [namespace]);
+    if (row !== undefined) found.push(known);
   }
   if (found.length === 0) return;
-  throw new AppError('wrong_state', `The namespace ${namespace} still holds ${found.join(', ')}.`, {
-    hint: 'Delete or revoke what it holds first.',
+  const holds = [...new Set(found.map((each) => each.holds))].join(', ');
+  throw new AppError('wrong_state', `The namespace ${namespace} still holds ${holds}.`, {
+    hint: [...new Set(found.map((each) => each.clear))].join(' '),
   });
 }
+
+const othersFirst = 'Delete or revoke what it holds first.';
 
 export const namespaceOperations = [createNamespace, listNamespaces, getNamespace, deleteNamespace];

@@ -13,10 +13,19 @@ export interface Engine {
   /** Columns that hold sealed values, so that key rotation can re-wrap them. */
   readonly sealedColumns: readonly SealedColumn[];
   /** Tables with rows that belong to a namespace: it is deleted only when they hold none of it. */
-  readonly namespacedTables: readonly string[];
+  readonly namespacedTables: readonly (string | NamespacedTable)[];
   /** For `/metrics`. */
   readonly gauges?: readonly Gauge[] | undefined;
   close(): Promise<void>;
+}
+
+/** A table as people are told of it who want to delete the namespace. */
+export interface NamespacedTable {
+  readonly table: string;
+  /** What its rows are: `ACME accounts`. */
+  readonly holds: string;
+  /** How they are cleared away, a sentence. */
+  readonly clear: string;
 }
 
 export interface Job {

@@ -11,6 +11,7 @@ import { serverActs } from './acts/all.ts';
 import type { ServerDeps } from './deps.ts';
 import { createDirectories } from './directories.ts';
 import { acmeServerGauges } from './gauges.ts';
+import { namespacedTables } from './namespaced-tables.ts';
 import { createNonces } from './nonces.ts';
 import { serverOperations } from './operations/all.ts';
 import { backgroundOf, createPerform, serveJob } from './perform.ts';
@@ -77,14 +78,7 @@ export function createAcmeServer(options: AcmeServerOptions): Engine {
       { table: 'acme_server_keys', key: 'id', column: 'secret' },
       { table: 'acme_server_external_keys', key: 'id', column: 'mac_key' },
     ],
-    namespacedTables: [
-      'acme_server_directories',
-      'acme_server_external_keys',
-      'acme_server_accounts',
-      'acme_server_orders',
-      'acme_server_authorizations',
-      'acme_server_certificates',
-    ],
+    namespacedTables,
     gauges: acmeServerGauges(store),
     async close() {
       await work.close();

@@ -117,6 +117,12 @@ export const acmeServerMigrations: readonly Migration[] = [
     title: 'from where an order was finalized',
     statements: ['ALTER TABLE acme_server_orders ADD COLUMN finalized_from TEXT'],
   },
+  {
+    area: 'acme_server',
+    number: 4,
+    title: 'what an account was issued is found by the account',
+    statements: ['CREATE INDEX acme_server_certificates_account ON acme_server_certificates (account_id, not_after)'],
+  },
 ];
 
 /** In a restored store nonces that were used after the backup look unused: with another key none of them is good. */

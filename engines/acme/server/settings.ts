@@ -66,6 +66,11 @@ export const directorySettings = z.strictObject({
   order_lifetime: within('1m', '30d')
     .default(seconds('1d'))
     .describe('How long a client has to fulfil an order; 1m to 30d, default 1d'),
+  ended_accounts_kept: within('1h', '3650d')
+    .default(seconds('30d'))
+    .describe(
+      'How long an account that was deactivated or revoked, and has no order or certificate left, is kept before it is forgotten; 1h to 3650d, default 30d',
+    ),
   validation_attempts: count(10)
     .default(5)
     .describe('How often a challenge is tried, with longer and longer pauses, before it fails; 1 to 10'),

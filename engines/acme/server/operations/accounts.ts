@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { update } from '#core/change.ts';
+import { remove, update } from '#core/change.ts';
 import { toRfc3339 } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
@@ -8,7 +8,7 @@ import { cutPage, decodeCursor, nextCursor, pageInput } from '#core/page.ts';
 import { name } from '#core/ids.ts';
 import { deactivation } from '#acme/server/acts/accounts.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
-import type { AccountRow } from '#acme/server/tables.ts';
+import type { AccountRow, CertificateRow } from '#acme/server/tables.ts';
 import { readDirectoryRow } from '#acme/server/directories.ts';
 import { parseSettings } from '#acme/server/settings.ts';
 import { reachRole, roleName } from './fields.ts';
@@ -109,7 +109,8 @@ export const getSubscriber = defineOperation({
 export const revokeSubscriber = defineOperation({
   id: 'acme.revoke_subscriber',
   title: 'Revoke an ACME subscriber',
-  summary: 'Ends an account with its open orders, for ever: its key is not taken again. Its certificates stay valid.',
+  summary:
+    'Ends an account with its open orders; its key is not taken again as long as the account is kept. Its certificates stay valid.',
   input: byId,
   output: view,
   http: { method: 'POST', path: '/acme/subscribers/{account_id}/revoke' },
@@ -146,4 +147,69 @@ export const agreeForSubscriber = defineOperation({
   },
 });
 
-export const subscriberOperations = [listSubscribers, getSubscriber, revokeSubscriber, agreeForSubscriber];
+export const deleteSubscriber = defineOperation({
+  id: 'acme.delete_subscriber',
+  title: 'Delete an ACME subscriber',
+  summary:
+    'Forgets an account that was revoked or deactivated and has no certificate that is still valid. Its orders are gone within ten minutes; its certificates stay in the inventory.',
+  input: byId,
+  output: z.strictObject({ account_id: z.string() }),
+  http: { method: 'DELETE', path: '/acme/subscribers/{account_id}' },
+  effect: 'destructive',
+  resource: accountResource,
+  async run(grant, input, deps: ServerDeps) {
+    const row = await requireSubscriber(deps, grant, input.account_id);
+    if (row.status === 'valid')
+      throw new AppError('wrong_state', `The ACME account ${row.id} is in use.`, {
+        hint: 'acme.revoke_subscriber ends it; then it can be deleted.',
+      });
+    await assertNothingValid(deps, row, grant.now);
+    const ofAccount = { account_id: row.id };
+    return {
+      output: { account_id: row.id },
+      changes: [
+        remove('acme_server_accounts', { id: row.id, status: row.status }, { expect: 1 }),
+        // What hangs on it may be much: the purge takes it away in parts.
+        ...['orders', 'authorizations', 'certificates'].map((kind) =>
+          update(`acme_server_${kind}`, { purge_at: grant.now }, ofAccount),
+        ),
+      ],
+      audit: { account_principal: row.principal },
+    };
+  },
+});
+
+const mostShown = 10;
+
+async function assertNothingValid({ store, issuer }: ServerDeps, row: AccountRow, now: number): Promise<void> {
+  const issuing = await store.first(
+    `SELECT id FROM acme_server_orders WHERE account_id = ? AND status = 'processing' LIMIT 1`,
+    [row.id],
+  );
+  if (issuing !== undefined)
+    throw new AppError('wrong_state', `An order of the ACME account ${row.id} is being issued.`, {
+      hint: 'It ends within a minute.',
+    });
+  const certificates = await store.all<Pick<CertificateRow, 'serial_number'>>(
+    'SELECT serial_number FROM acme_server_certificates WHERE account_id = ? AND not_after > ? ORDER BY not_after DESC',
+    [row.id, now],
+  );
+  const valid: string[] = [];
+  for (const { serial_number: serial } of certificates) {
+    if ((await issuer.statusOf(row.namespace, serial)) !== 'revoked') valid.push(serial);
+    if (valid.length === mostShown) break;
+  }
+  if (valid.length === 0) return;
+  throw new AppError('wrong_state', `The ACME account ${row.id} has certificates that are valid.`, {
+    hint: 'Revoke them with pki.revoke_certificate, or wait for their end.',
+    details: valid.map((serial) => ({ at: '/account_id', message: `certificate ${serial} is valid` })),
+  });
+}
+
+export const subscriberOperations = [
+  listSubscribers,
+  getSubscriber,
+  revokeSubscriber,
+  agreeForSubscriber,
+  deleteSubscriber,
+];

@@ -28,6 +28,7 @@ const view = z.strictObject({
   profiles: z.record(z.string(), z.strictObject({ description: z.string(), role: z.string() })),
   authorization_lifetime: z.string(),
   order_lifetime: z.string(),
+  ended_accounts_kept: z.string(),
   validation_attempts: z.number().int(),
   limits: z.strictObject({
     accounts_per_address: z.number().int(),
@@ -52,6 +53,7 @@ function show(
     ...settings,
     authorization_lifetime: formatDuration(settings.authorization_lifetime),
     order_lifetime: formatDuration(settings.order_lifetime),
+    ended_accounts_kept: formatDuration(settings.ended_accounts_kept),
     updated_at: updatedAt === null ? null : toRfc3339(updatedAt),
   };
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { insert, update } from '#core/change.ts';
+import { insert, remove, update } from '#core/change.ts';
 import { toRfc3339 } from '#core/clock.ts';
 import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
@@ -249,4 +249,32 @@ async function liveAccounts(store: Store, { id, namespace }: ExternalKeyRow): Pr
   return rows.map((row) => row.id);
 }
 
-export const externalKeyOperations = [createExternalAccountKey, listExternalAccountKeys, revokeExternalAccountKey];
+export const deleteExternalAccountKey = defineOperation({
+  id: 'acme.delete_external_account_key',
+  title: 'Delete an external account key',
+  summary:
+    'Forgets an external account key by which nobody can register any more: revoked, expired or used up. Its accounts stay.',
+  input: z.strictObject({ key_id: keyId }),
+  output: z.strictObject({ key_id: z.string() }),
+  http: { method: 'DELETE', path: '/acme/external-account-keys/{key_id}' },
+  effect: 'destructive',
+  resource: keyResource,
+  async run(grant, input, deps: ServerDeps) {
+    const row = await requireKey(deps, grant, input.key_id);
+    if (statusOf(row, grant.now) === 'usable')
+      throw new AppError('wrong_state', `The external account key ${row.id} can still be used.`, {
+        hint: 'acme.revoke_external_account_key ends it; then it can be deleted.',
+      });
+    return {
+      output: { key_id: row.id },
+      changes: [remove('acme_server_external_keys', { id: row.id }, { expect: 1 })],
+    };
+  },
+});
+
+export const externalKeyOperations = [
+  createExternalAccountKey,
+  listExternalAccountKeys,
+  revokeExternalAccountKey,
+  deleteExternalAccountKey,
+];
