@@ -50,9 +50,29 @@ export async function revokeLeased(parts: Parts, lease: LeaseRow): Promise<Revoc
   const user = withTarget(parts, lease, (target) => target.revokeUser(leasedUser(lease), plan));
   if (certificateRole === undefined) return user;
   // Also when the user is still there: then it is all that keeps its owner out.
-  await user.catch(() => undefined);
-  await revokeCertificates(parts, lease, certificateRole);
+  const fate = await user.then(
+    ({ ended }) => ({ removed: ended === 'removed', residue: [] }),
+    (error: unknown) => (error instanceof RevocationError ? error : { removed: false, residue: [] }),
+  );
+  await revokeCertificates(parts, lease, certificateRole).catch((error: unknown) => {
+    throw certificateLeft(error, lease, fate);
+  });
   return user;
+}
+
+/** The user may be gone by now, and the next attempt would find none: so it is told here who removed it. */
+function certificateLeft(
+  error: unknown,
+  { subject }: LeaseRow,
+  { removed, residue }: Pick<RevocationError, 'removed' | 'residue'>,
+): RevocationError {
+  const reason = error instanceof AppError ? error.message : 'An internal error occurred; the log has the details.';
+  return new RevocationError(`The certificate of the user could not be revoked: ${reason}`, {
+    removed,
+    residue: [...residue, { place: 'pki', object: `certificate of ${subject}`, reason }],
+    unexpected: !(error instanceof AppError),
+    cause: error,
+  });
 }
 
 async function withTarget<Result>(parts: Parts, lease: LeaseRow, work: (target: Target) => Promise<Result>) {

@@ -117,6 +117,7 @@ export interface RevocationFailure {
   readonly unavailable?: boolean;
   readonly residue?: readonly Residue[];
   readonly removed?: boolean;
+  readonly unexpected?: boolean;
   readonly cause?: unknown;
 }
 
@@ -126,6 +127,8 @@ export class RevocationError extends Error {
   readonly residue: readonly Residue[];
   /** This attempt has removed the subject itself; something of it is left, so that another attempt follows. */
   readonly removed: boolean;
+  /** Nobody foresaw the cause: it is logged as it is. */
+  readonly unexpected: boolean;
 
   constructor(message: string, options: RevocationFailure = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -133,5 +136,6 @@ export class RevocationError extends Error {
     this.unavailable = options.unavailable ?? false;
     this.residue = options.residue ?? [];
     this.removed = options.removed ?? false;
+    this.unexpected = options.unexpected ?? false;
   }
 }

@@ -113,6 +113,7 @@ function toFailure({ log }: RevocationParts, lease: LeaseRow, error: unknown): F
     return { message: error.message, unavailable: false, hopeless: true, removed: false, residue: [] };
   if (error instanceof RevocationError) {
     const { message, unavailable, residue, removed } = error;
+    if (error.unexpected) log.error({ err: error.cause, lease: lease.id }, 'a revocation failed unexpectedly');
     return { message, unavailable, hopeless: false, removed, residue };
   }
   log.error({ err: error, lease: lease.id }, 'a revocation failed unexpectedly');
