@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { AppError } from '#core/errors.ts';
@@ -104,20 +106,58 @@ test('a changed connection has new sessions and gives up the old, and never move
   const elsewhere = await startTarget(context);
   await elsewhere.root('ALTER ROLE chancery_admin RENAME TO renamed');
   await elsewhere.root(`ALTER ROLE renamed PASSWORD '${world.settings.password}'`);
-  const moved = await server.call('PATCH', 'database/connections/app', { port: elsewhere.settings.port });
+  const { password } = world.settings;
+  const moved = await server.call('PATCH', 'database/connections/app', { port: elsewhere.settings.port, password });
   assert.deepEqual([moved.status, moved.body.code], [422, 'refused'], JSON.stringify(moved.body));
   const blind = await server.call('PATCH', 'database/connections/app', {
     port: elsewhere.settings.port,
+    password,
     verify: false,
   });
   assert.deepEqual([blind.status, blind.body.code], [409, 'wrong_state']);
-  await server.ok('PATCH', 'database/connections/app', { host: 'localhost' });
+  await server.ok('PATCH', 'database/connections/app', { host: 'localhost', password });
   await server.ok('POST', `leases/${lease}/revoke`);
   await server.ok('POST', 'leases/revoke', { target: 'database/connections/app' });
   await until('all users are gone', async () => (await leasedUsers(world)).length === 0);
-  await server.ok('PATCH', 'database/connections/app', { port: elsewhere.settings.port });
+  await server.ok('PATCH', 'database/connections/app', { port: elsewhere.settings.port, password });
   await server.ok('POST', 'database/roles/readonly/credentials');
   await until('the sessions at the old server are gone', async () => (await sessions('renamed')) === 0);
+});
+
+test('the password that is kept is sent to no other server, and trusts no other certificate, unless it is given again', async (context) => {
+  const world = await startTarget(context);
+  const server = await startChancery(context);
+  await server.ok('POST', 'database/connections', { ...connectionTo(world), verify: false });
+  const heard: Buffer[] = [];
+  const listener = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => heard.push(Buffer.from(chunk)));
+  }).listen(0, '127.0.0.1');
+  context.after(() => listener.close());
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const ca = `-----BEGIN CERTIFICATE-----${'A'.repeat(64)}-----END CERTIFICATE-----`;
+  for (const change of [
+    { port },
+    { port, verify: false },
+    { host: 'localhost' },
+    { tls: 'require' },
+    { tls: 'verify-full', tls_server_name: 'db.example' },
+    { tls: 'verify-ca', tls_ca: ca, verify: false },
+  ]) {
+    const { status, body } = await server.call('PATCH', 'database/connections/app', change);
+    assert.deepEqual(
+      [status, body.code, body.errors?.[0]?.at],
+      [400, 'invalid_request', '/password'],
+      JSON.stringify(body),
+    );
+  }
+  assert.deepEqual(heard, []);
+  // What says nothing of the receiver needs no password, and what stays as it was is no change.
+  const { host, port: same } = await server.ok('GET', 'database/connections/app');
+  await server.ok('PATCH', 'database/connections/app', { host, port: same, database: 'app', description: 'x' });
+  await server.ok('PATCH', 'database/connections/app', { host: 'localhost', password: world.settings.password });
+  assert.equal((await server.ok('POST', 'database/connections/app/check')).sound, true);
 });
 
 test('a script of admin_setup makes an administrator that the doctor finds sound', async (context) => {

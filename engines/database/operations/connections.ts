@@ -140,7 +140,7 @@ export const updateConnection = defineOperation({
   id: 'database.update_connection',
   title: 'Change a connection',
   summary:
-    'Changes the fields that are given and leaves the others. A new address must be of the same server while there are leases. A new password is one that was changed at the server by somebody else.',
+    'Changes the fields that are given and leaves the others. A new host, port or TLS setting needs the password again, and must be of the same server while there are leases. A new password is one that was changed at the server by somebody else.',
   input: updateConnectionInput,
   output: connectionOutput,
   http: { method: 'PATCH', path: '/database/connections/{name}' },
@@ -154,6 +154,7 @@ export const updateConnection = defineOperation({
     const { row } = stored;
     assertActive(`connection ${name}`, row);
     const definition = changeConnection(stored.definition, changes);
+    if (password === undefined) refuseUnproven(stored.definition, definition);
     const isOther = password !== undefined || !sameAddress(stored.definition, definition);
     if (isOther) await verifyChange(deps, grant, stored, definition, password, verify);
     const set = {
@@ -177,7 +178,23 @@ function givenPassword(deps: DatabaseDeps, id: string, password: string) {
   return { password: sealPassword(deps.sealer, place, password), rotated_at: null };
 }
 
-const addressFields = ['host', 'port', 'database', 'username', 'tls', 'tls_ca', 'tls_server_name'] as const;
+/** What says who is given the password. */
+const receiverFields = ['host', 'port', 'tls', 'tls_ca', 'tls_server_name'] as const;
+const addressFields = [...receiverFields, 'database', 'username'] as const;
+
+/**
+ * The password that is kept goes to the server that it was given for. Whoever may change a connection, and does not know
+ * the password, could have it sent elsewhere otherwise.
+ */
+function refuseUnproven(before: ConnectionDefinition, after: ConnectionDefinition): void {
+  const changed = receiverFields.filter((field) => before[field] !== after[field]);
+  if (changed.length === 0) return;
+  const message = `must be given again: a new ${changed.join(', ')} may have it sent to another server`;
+  throw new AppError('invalid_request', `/password: ${message}.`, {
+    details: [{ at: '/password', message }],
+    hint: 'Give the password as well. Where nobody knows it since rotate-root, set another at the server, give that, and rotate it again.',
+  });
+}
 
 function sameAddress(before: ConnectionDefinition, after: ConnectionDefinition): boolean {
   return addressFields.every((field) => before[field] === after[field]);
