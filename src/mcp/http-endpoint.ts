@@ -12,6 +12,7 @@ import { areaOf, offerOperations, toolNameOf } from './catalogue.ts';
 import { createDispatchBackend } from './dispatch-backend.ts';
 import type { FaultLog } from './failure.ts';
 import { runReadTool, runTool } from './meta-tools.ts';
+import { createOpenStreams, openStreamLimits } from './open-streams.ts';
 import { createServer, type ServerPart } from './server.ts';
 import { isAreaOpen, type McpSettings } from './settings.ts';
 import { createSurfaces, type SurfaceChoice } from './surface.ts';
@@ -107,44 +108,24 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   };
   const handler = createMcpHandler((context) => serverFor(context.authInfo?.extra?.['passage'] as Passage), {
     onerror: () => undefined,
-    maxSubscriptions: 128,
+    maxSubscriptions: openStreamLimits.listeners.overall,
     ...(options.bus === undefined ? {} : { bus: options.bus }),
   });
-  const listeners = trackListeners();
+  const streams = createOpenStreams(openStreamLimits);
   const answer = toNodeHandler(handler, { onerror: (error) => options.log('mcp', 'http', error) });
 
   return {
     scopes: offered.filter(({ effect, sensitive }) => effect === 'read' && sensitive.length === 0).map(({ id }) => id),
-    close: async () => listeners.close(),
+    close: async () => streams.close(),
     async handle(request) {
       const choice = chooseSurface(settings, surfaces.areas, request);
       const asker = await identify(options, request);
       refuseBatches(request.body);
       await stepUp(options, asker, request.body, offered);
-      listeners.watch(request);
+      const listens = (request.body as Message | undefined)?.method === 'subscriptions/listen';
+      streams.open(request.response, asker.principal, listens);
       const auth = { token: '', clientId: asker.principal.name, scopes: [], extra: { passage: { asker, choice } } };
       await answer(Object.assign(request.raw, { auth }) as never, request.response, request.body);
-    },
-  };
-}
-
-/**
- * `subscriptions/listen` is the one answer that never ends. Lists do not change here, so nothing is ever said on it; when
- * the server stops, those streams are cut at once, while every call under way is answered.
- */
-function trackListeners() {
-  const open = new Set<ServerResponse>();
-  let closed = false;
-  return {
-    watch({ body, response }: EndpointRequest): void {
-      if ((body as Message | undefined)?.method !== 'subscriptions/listen') return;
-      if (closed) throw new AppError('unavailable', 'The server is stopping.', { retryAfter: 5 });
-      open.add(response);
-      response.once('close', () => open.delete(response));
-    },
-    close(): void {
-      closed = true;
-      for (const response of open) response.destroy();
     },
   };
 }
