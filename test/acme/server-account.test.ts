@@ -233,9 +233,18 @@ test('row 58, RFC 8555 §7.3.4: the binding is shown in the account, and a key t
   );
   const second = await client.other().register({}, once);
   assertProblem(second, 403, 'unauthorized');
+  assert.match(second.body.detail, /has registered an account already.*max_accounts/);
   const revoked = await world.externalKey();
   await world.server.ok('POST', `acme/external-account-keys/${revoked.key_id}/revoke`);
-  assert.deepEqual((await client.other().register({}, revoked)).body, second.body);
+  const refused = await client.other().register({}, revoked);
+  assertProblem(refused, 403, 'unauthorized');
+  assert.match(refused.body.detail, /was revoked/);
+  // Whoever does not have the key itself hears nothing of it, not even that there is one.
+  const guessed = { ...revoked, hmac_key: once.hmac_key };
+  const unknown = { ...revoked, key_id: `ack_${'0'.repeat(26)}` };
+  const answers = [await client.other().register({}, guessed), await client.other().register({}, unknown)];
+  for (const answer of answers) assertProblem(answer, 403, 'unauthorized');
+  assert.equal(answers[0]?.body.detail, answers[1]?.body.detail);
   const listed = await world.server.ok('GET', 'acme/external-account-keys?limit=5');
   const states = Object.fromEntries(
     listed.external_account_keys.map((row: { key_id: string; status: string }) => [row.key_id, row.status]),

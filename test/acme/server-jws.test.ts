@@ -380,6 +380,19 @@ test('row 38, RFC 8555 §6.7: errors of HTTP below a directory are problem docum
   for (const reply of replies) assertProblem(reply, reply.status, 'malformed');
 });
 
+test('whoever leaves out the end of the URL of a directory is told the whole of it', async () => {
+  for (const path of ['/acme/web', '/acme/web/', '/acme/web/dir', '/acme/web/acme/directory']) {
+    const reply = await client.send('GET', `${publicUrl}${path}`);
+    assertProblem(reply, 404, 'malformed');
+    assert.ok(reply.body.detail.endsWith(` ${publicUrl}/acme/web/directory`), reply.text);
+  }
+  for (const path of ['/acme', '/acme/no-such-role', '/acme/directory', '/acme/no-such-role/directory']) {
+    const reply = await client.send('GET', `${publicUrl}${path}`);
+    assertProblem(reply, 404, 'malformed');
+    assert.ok(reply.body.detail.includes(`${publicUrl}/acme/ROLE/directory`), reply.text);
+  }
+});
+
 test('row 40, RFC 8555 §7.1: a signature over another payload is not taken for this one', async () => {
   const jws = await client.body(newOrderUrl(), dnsNames('a.example.com'));
   const payload = encodeBase64url(JSON.stringify(dnsNames('b.example.com')));

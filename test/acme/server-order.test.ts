@@ -52,6 +52,20 @@ test('row 39, RFC 8555 §6.7.1: several bad identifiers are told one by one, eac
   );
 });
 
+test('row 39, RFC 8555 §6.7.1: one bad identifier among several is told with its identifier, a sole one is told once', async () => {
+  const among = await client.post(url('newOrder'), dnsNames('a.example.com', 'a.example.org'));
+  assertProblem(among, 403, 'rejectedIdentifier');
+  assert.deepEqual(
+    among.body.subproblems.map(({ identifier }: { identifier: { value: string } }) => identifier.value),
+    ['a.example.org'],
+  );
+  for (const name of ['a.example.org', 'not a name', '127.0.0.1']) {
+    const sole = await client.post(url('newOrder'), dnsNames(name));
+    assert.ok(sole.status >= 400 && sole.body.detail.includes(name), sole.text);
+    assert.equal(sole.body.subproblems, undefined);
+  }
+});
+
 test('row 43, RFC 8555 §7.1.3: an order has expires, and its identifiers and authorizations never change', async () => {
   const made = await order(dnsNames('z.example.com', 'a.example.com', 'm.example.com'));
   assert.match(made.body.expires, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);

@@ -4,6 +4,7 @@ import type { ServerDeps } from './deps.ts';
 import type { Directory } from './directories.ts';
 import { together } from './identifiers.ts';
 import type { Subproblem } from './problem.ts';
+import { identifiersOf } from './records.ts';
 import type { AuthorizationRow, OrderRow } from './tables.ts';
 
 /**
@@ -22,7 +23,7 @@ type Validated = Pick<AuthorizationRow, 'identifier' | 'wildcard' | 'created_at'
   readonly validated_at: number;
 };
 
-type CheckedOrder = Pick<OrderRow, 'id' | 'account_id' | 'created_at' | 'finalized_at'>;
+type CheckedOrder = Pick<OrderRow, 'id' | 'account_id' | 'identifiers' | 'created_at' | 'finalized_at'>;
 
 /** At finalization. Throws `caa` with the names that are forbidden, or could not be looked up: the order stays ready. */
 export async function assertCaa(
@@ -32,7 +33,7 @@ export async function assertCaa(
   now: number,
 ): Promise<void> {
   const faults = await findFaults(parts, directory, order, now);
-  if (faults.length > 0) throw together(faults.map(told));
+  if (faults.length > 0) throw together(faults.map(told), identifiersOf(order).length);
 }
 
 /** At issuance. Throws `caa` for names that are forbidden, `unavailable` where some could only not be looked up now. */
@@ -44,7 +45,7 @@ export async function assertCaaStill(
 ): Promise<void> {
   const faults = await findFaults(parts, directory, order, now);
   const forbidden = faults.filter(({ retry }) => !retry);
-  if (forbidden.length > 0) throw together(forbidden.map(told));
+  if (forbidden.length > 0) throw together(forbidden.map(told), identifiersOf(order).length);
   const [first] = faults;
   if (first !== undefined) throw new AppError('unavailable', first.detail);
 }

@@ -16,9 +16,23 @@ export interface Binding {
   readonly shown: string;
 }
 
-/** What a client cannot know of keys: whether one is unknown, revoked, used up or of another directory, is not told apart. */
-export function refusedBinding(): AcmeError {
-  return new AcmeError('unauthorized', 'The key of the external account binding is not good here (any more).');
+/** Whether a key is unknown, of another directory, or only not known to the client, is not told apart. */
+function refusedBinding(): AcmeError {
+  return new AcmeError('unauthorized', 'The key of the external account binding is not good here.');
+}
+
+/** For whoever has shown that they have the key: why nobody registers with it (any more). */
+export function assertUsable(row: ExternalKeyRow, now: number): void {
+  const why = whyUnusable(row, now);
+  if (why !== undefined) throw new AcmeError('unauthorized', `The key of the external account binding ${why}.`);
+}
+
+function whyUnusable({ revoked_at, expires_at, accounts, max_accounts: most }: ExternalKeyRow, now: number) {
+  if (revoked_at !== null) return 'was revoked';
+  if (expires_at !== null && expires_at <= now) return 'has expired';
+  if (accounts < most) return undefined;
+  const used = most === 1 ? 'has registered an account already' : `has registered ${accounts} accounts already`;
+  return `${used}, and may register no more: use that account, or ask for a key with a larger max_accounts`;
 }
 
 /**
@@ -38,7 +52,7 @@ export async function readBinding(
     'SELECT * FROM acme_server_external_keys WHERE id = ? AND namespace = ? AND role = ?',
     [keyId, directory.namespace, directory.role],
   );
-  if (row === undefined || !isUsable(row, now) || row.created_at < directory.since) throw refusedBinding();
+  if (row === undefined || row.created_at < directory.since) throw refusedBinding();
   const macKey = await sealer.open({ table: 'acme_server_external_keys', row: row.id, column: 'mac_key' }, row.mac_key);
   try {
     verifyMac(inner, macKey);
@@ -47,6 +61,7 @@ export async function readBinding(
   } finally {
     macKey.fill(0);
   }
+  assertUsable(row, now);
   if (parseJwk(payloadObject(inner.payload)).thumbprint !== outer.key.thumbprint)
     throw malformed('The payload of the external account binding is not the key that signs the request.');
   return { keyId, shown: JSON.stringify(member) };
@@ -61,9 +76,4 @@ function assertHeader({ header }: ParsedJws, url: string): string {
   const { kid } = header;
   if (typeof kid === 'string' && kid.length <= 128) return kid;
   throw malformed('The external account binding has no kid.');
-}
-
-export function isUsable(row: ExternalKeyRow, now: number): boolean {
-  const isLive = row.revoked_at === null && (row.expires_at === null || row.expires_at > now);
-  return isLive && row.accounts < row.max_accounts;
 }

@@ -20,25 +20,28 @@ export function readIdentifiers(value: unknown): readonly Identifier[] {
     throw malformed(`The order has ${value.length} identifiers; at most ${mostIdentifiers} are allowed.`);
   const read = value.map((each) => readIdentifier(each));
   const faults = read.filter((each) => 'detail' in each);
-  if (faults.length > 0) throw together(faults);
+  if (faults.length > 0) throw together(faults, value.length);
   return [...new Map(read.filter((each) => 'value' in each).map((each) => [keyOf(each), each])).values()];
 }
 
 /** The one identifier of a pre-authorization (RFC 8555 §7.4.1). Throws as `readIdentifiers`. */
 export function readOneIdentifier(value: unknown): Identifier {
   const read = readIdentifier(value);
-  if ('detail' in read) throw together([read]);
+  if ('detail' in read) throw together([read], 1);
   return read;
 }
 
-/** RFC 8555 §6.7.1: one finding stands at the top, several stand below one that is about them all. */
-export function together(faults: readonly Subproblem[]): AcmeError {
+/**
+ * RFC 8555 §6.7.1: several findings stand below one that is about them all. Of one finding among several identifiers the
+ * subproblem says which it is about; where one was asked for it would say everything twice.
+ */
+export function together(faults: readonly Subproblem[], asked: number): AcmeError {
   const [first] = faults;
   const kinds = new Set(faults.map(({ type }) => type));
   const type: ProblemType = kinds.size === 1 && first !== undefined ? first.type : 'compound';
   const detail =
     faults.length === 1 && first !== undefined ? first.detail : `${faults.length} of the identifiers are refused.`;
-  return new AcmeError(type, detail, { subproblems: faults });
+  return new AcmeError(type, detail, asked === 1 ? {} : { subproblems: faults });
 }
 
 function readIdentifier(value: unknown): Identifier | Subproblem {

@@ -120,9 +120,14 @@ async function enter(parts: ResourceParts, { params }: Pick<PublicRequest, 'para
       'ACME is served by HTTPS only: give the server TLS (CHANCERY_TLS=self) or a public URL with https.',
     );
   const directory = await parts.directories.at(params['directory'] ?? '');
-  if (directory === undefined) throw malformed('There is no such directory: no role of the PKI has this name.', 404);
+  if (directory === undefined) throw noDirectory(parts);
   await parts.nonces.ready();
   return directory;
+}
+
+function noDirectory({ baseUrl }: ResourceParts): AcmeError {
+  const forms = `${baseUrl}/acme/ROLE/directory, or ${baseUrl}/acme/NAMESPACE~ROLE/directory`;
+  return malformed(`There is no such directory: no role of the PKI has this name. Directories are at ${forms}.`, 404);
 }
 
 const forAll = {
@@ -201,21 +206,25 @@ function signatureNeeded(): AcmeError {
   return malformed('This resource is read by POST-as-GET (RFC 8555 section 6.3).', 405);
 }
 
+/** Where the directory is that somebody looked for at another URL. */
+async function nothingHere(parts: ResourceParts, { params }: Pick<PublicRequest, 'params'>): Promise<AcmeError> {
+  const directory = await parts.directories.at(params['directory'] ?? '');
+  const where = directory?.url('directory') ?? `${parts.baseUrl}/acme/ROLE/directory`;
+  return malformed(`There is nothing at this URL. ACME clients are given the URL of a directory: ${where}`, 404);
+}
+
 /** Below a directory everything is answered in the words of ACME, also what does not exist. */
 function elsewhere(parts: ResourceParts): PublicRoute[] {
-  const nothing = (method: 'GET' | 'POST'): PublicRoute => ({
+  const nothing = (method: 'GET' | 'POST', path: string): PublicRoute => ({
     method,
-    path: `${base}/*`,
+    path,
     summary: 'ACME: what does not exist, or not by this method',
     bodyLimit,
     ...(method === 'POST' ? { consumes: [mediaType] } : {}),
-    handle: ({ params }) => {
-      const isSigned = method === 'GET' && signedPath.test(params['*'] ?? '');
-      return refuse(
-        parts,
-        isSigned ? signatureNeeded() : malformed('There is nothing at this URL.', 404),
-        params['directory'],
-      );
+    async handle(request) {
+      const isSigned = method === 'GET' && signedPath.test(request.params['*'] ?? '');
+      const error = isSigned ? signatureNeeded() : await nothingHere(parts, request);
+      return refuse(parts, error, request.params['directory']);
     },
     refuse: (error, request) => refuse(parts, error, request.params['directory']),
   });
@@ -234,7 +243,8 @@ function elsewhere(parts: ResourceParts): PublicRoute[] {
       body: '',
     }),
   };
-  return [nothing('GET'), nothing('POST'), preflight];
+  const paths = [`${base}/*`, base, '/acme'];
+  return [...paths.flatMap((path) => [nothing('GET', path), nothing('POST', path)]), preflight];
 }
 
 function showDirectory({ baseUrl }: Pick<ResourceParts, 'baseUrl'>, directory: Directory): Answer {

@@ -4,7 +4,7 @@ import type { Grant } from '#core/grant.ts';
 import { newId } from '#core/ids.ts';
 import { defineAct } from '#core/operation.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
-import { isUsable, refusedBinding } from '#acme/server/external-binding.ts';
+import { assertUsable } from '#acme/server/external-binding.ts';
 import { networkOf } from '#acme/server/networks.ts';
 import { AcmeError, keptProblem } from '#acme/server/problem.ts';
 import { assertRate } from '#acme/server/rates.ts';
@@ -115,17 +115,18 @@ async function requireExternal(
     'SELECT * FROM acme_server_external_keys WHERE id = ? AND namespace = ? AND role = ?',
     [input.external_key_id, namespace, role],
   );
-  if (row === undefined || !isUsable(row, now)) throw refusedBinding();
+  if (row === undefined) throw new AcmeError('unauthorized', 'The key of the external account binding is gone.');
+  assertUsable(row, now);
   return row;
 }
 
-/** Holds only while the key has a place left and was not revoked, so that of two at once only one takes the last place. */
+/** Conflicts once the key has no place left or was revoked, so that of two at once only one takes the last place. */
 function countAccount({ id, max_accounts }: ExternalKeyRow): Change {
   return update(
     'acme_server_external_keys',
     {},
     { id, revoked_at: null, accounts: { lt: max_accounts } },
-    { add: { accounts: 1 }, expect: 1, otherwise: refusedBinding },
+    { add: { accounts: 1 }, expect: 1 },
   );
 }
 

@@ -47,7 +47,7 @@ export function assertProvable(directory: Directory, account: AccountRow, identi
         identifier: each,
       }),
     );
-  if (faults.length > 0) throw together(faults);
+  if (faults.length > 0) throw together(faults, identifiers.length);
 }
 
 /** Names that whoever gave out the external account key vouched for (RFC 8555 §7.4.1: authorizations may begin valid). */

@@ -53,7 +53,7 @@ function assertAllowed({ allowed_identifiers }: AccountRow, identifiers: readonl
         identifier: each,
       }),
     );
-  if (faults.length > 0) throw together(faults);
+  if (faults.length > 0) throw together(faults, identifiers.length);
 }
 
 function refused(identifiers: readonly Identifier[], refusals: readonly OrderRefusal[], endAsked: boolean): AcmeError {
@@ -63,7 +63,7 @@ function refused(identifiers: readonly Identifier[], refusals: readonly OrderRef
     const detail = found.map(({ message }) => message).join(' ');
     return found.length === 0 ? [] : [{ type: 'rejectedIdentifier', detail: detail.slice(0, 500), identifier }];
   });
-  if (faults.length > 0) return together(faults);
+  if (faults.length > 0) return together(faults, identifiers.length);
   const [first] = refusals;
   const detail = first?.message ?? 'The role refuses this order.';
   if (refusals.some(({ rule }) => ofTheTime.has(rule)))

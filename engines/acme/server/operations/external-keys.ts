@@ -96,7 +96,9 @@ export const createExternalAccountKey = defineOperation({
       .min(1)
       .max(100_000)
       .default(1)
-      .describe('How many accounts may register with it'),
+      .describe(
+        'How many accounts may register with it; a client makes another on each host, and when it has lost its storage',
+      ),
     ttl: duration.optional().describe('How long accounts may register with it; default: until it is used or revoked'),
     description: z.string().max(200).default('').describe('For people'),
   }),
