@@ -15,6 +15,7 @@ import { areaOf, offerOperations } from '#mcp/catalogue.ts';
 import { describeFault, newFaultId } from '#mcp/fault.ts';
 import { createFileDelivery, defaultFolder, type FileDelivery, lazyFileDelivery } from '#mcp/file-delivery.ts';
 import { withLocalKeys } from '#mcp/local-keys.ts';
+import { closedByOperator } from '#mcp/next-step.ts';
 import { revealSecrets } from '#mcp/reveal.ts';
 import { createServer } from '#mcp/server.ts';
 import { isAreaOpen, type McpSettings } from '#mcp/settings.ts';
@@ -224,6 +225,7 @@ function namespaceGuard({ namespace }: McpSettings, ask: () => Promise<Self>): G
       throw new BackendError('This MCP server serves another namespace than that of the token.', {
         code: 'denied',
         hint: 'Use a token of the namespace that CHANCERY_MCP_NAMESPACE names.',
+        members: closedByOperator,
       });
   };
 }
@@ -245,8 +247,8 @@ async function resourceGuard(settings: McpSettings): Promise<Guard> {
       paths.touch((definition.resource as (input: unknown) => string)(parsed));
     } catch (thrown) {
       if (!(thrown instanceof AppError)) throw thrown;
-      const { code, message, hint, details } = thrown;
-      throw new BackendError(message, { code, hint, details, cause: thrown });
+      const { code, message, hint, details, members } = thrown;
+      throw new BackendError(message, { code, hint, details, members, cause: thrown });
     }
   };
 }

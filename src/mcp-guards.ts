@@ -1,5 +1,6 @@
 import { AppError } from '#core/errors.ts';
 import type { Guard } from '#core/grant.ts';
+import { closedByOperator } from '#mcp/next-step.ts';
 import { parts } from '#mcp/parts.ts';
 import type { ServerPart } from '#mcp/server.ts';
 import type { McpSettings } from '#mcp/settings.ts';
@@ -35,7 +36,8 @@ type PathSettings = Pick<McpSettings, 'allowedPaths' | 'deniedPaths'>;
 
 function pathRefusal(resource: string): AppError {
   return new AppError('denied', `The operator of this MCP server does not let it touch ${resource.slice(0, 200)}.`, {
-    hint: 'Tell the user; CHANCERY_MCP_ALLOWED_PATHS and CHANCERY_MCP_DENIED_PATHS say what may be touched.',
+    hint: 'CHANCERY_MCP_ALLOWED_PATHS and CHANCERY_MCP_DENIED_PATHS say what may be touched.',
+    members: closedByOperator,
   });
 }
 

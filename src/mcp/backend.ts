@@ -114,8 +114,11 @@ export interface Delivered {
 
 /** The `delivery` object of a tool's result. Nothing in it is a secret, except that a claim handle opens one, once. */
 export interface DeliveryFacts {
-  /** `file`: written on the machine of the client. `claim`: kept until it is claimed. `withheld`: gone. */
-  readonly method: 'file' | 'claim' | 'withheld';
+  /**
+   * `file`: written on the machine of the client. `claim`: kept until it is claimed. `withheld`: gone. `earlier`: this is
+   * the kept answer of an earlier call, whose own `delivery` said where they went.
+   */
+  readonly method: 'file' | 'claim' | 'withheld' | 'earlier';
   /** The fields that were taken out. */
   readonly fields: readonly string[];
   /** What to do next, one or two sentences: the command that claims, or which file is used how. */
@@ -137,7 +140,7 @@ export const deliverySchema = {
   type: 'object',
   description: 'Where the secret fields went instead of into this result',
   properties: {
-    method: { type: 'string', enum: ['file', 'claim', 'withheld'] },
+    method: { type: 'string', enum: ['file', 'claim', 'withheld', 'earlier'] },
     fields: { type: 'array', items: { type: 'string' } },
     next: { type: 'string' },
     claim: { type: 'string' },

@@ -8,6 +8,7 @@ import {
   type ToolBackend,
 } from './backend.ts';
 import { type FaultLog, toBackendError } from './failure.ts';
+import { closedByOperator } from './next-step.ts';
 import { maskSecrets } from './mask.ts';
 import { mapStrings, safeText } from './untrusted-text.ts';
 
@@ -53,7 +54,12 @@ export function createCaller(options: CallerOptions): Caller {
       try {
         admit(options, operation);
         const { output, replayed } = await untilAborted(backend.call(operation, input, context), context.signal);
-        return { ...(await shape(options, operation, output, clean)), replayed };
+        const shown = await shape(options, operation, output, clean);
+        return {
+          output: shown.output,
+          delivery: shown.delivery ?? (replayed ? earlier(operation, input, output) : undefined),
+          replayed,
+        };
       } catch (thrown) {
         throw cleaned(toBackendError(thrown, operation.id, options.newRequestId(), options.log), clean);
       }
@@ -72,7 +78,7 @@ function admit({ readOnly, takeTurn }: CallerOptions, operation: OfferedOperatio
   if (readOnly && operation.effect !== 'read')
     throw new BackendError(`${operation.id} changes something, and this server is read-only.`, {
       code: 'denied',
-      hint: 'Tell the user; the operator of the MCP server decides what it may change.',
+      members: closedByOperator,
     });
 }
 
@@ -135,6 +141,27 @@ function withheld(fields: readonly string[]): DeliveryFacts {
     method: 'withheld',
     fields,
     next: 'The secrets could not be delivered and are gone. Revoke what was made, tell the user, and ask again.',
+  };
+}
+
+/** What holds the key of a certificate; who brings a CSR has it already. */
+const heldByRequester = ['private_key', 'bundle', 'pkcs12'];
+
+/**
+ * The kept answer of a call that made secrets has none, and no handle of them either: a handle opens them with the
+ * principal's token, and the store, which is backed up, must not hold what opens what it holds (src/claim/content.ts). So
+ * what is left is to say that there were some, and what to do without them. Where every secret field may be absent, an
+ * answer that had none is not told from one that had.
+ */
+function earlier({ sensitive }: OfferedOperation, input: unknown, output: unknown): DeliveryFacts | undefined {
+  const [asked, values] = [(input ?? {}) as Fields, (output ?? {}) as Fields];
+  const elsewhere = asked['csr'] === undefined ? [] : heldByRequester;
+  const fields = sensitive.filter((field) => (values[field] ?? null) === null && !elsewhere.includes(field));
+  if (fields.length === 0) return undefined;
+  return {
+    method: 'earlier',
+    fields,
+    next: 'This is the kept answer of an earlier call with the same idempotency_key. If it made secrets, delivery of the first answer said where they went; that is not told twice. claim.list_claims {"mine":true,"state":"open"} shows claims that still wait. Without that first answer: revoke what was made, then call again with a new idempotency_key.',
   };
 }
 

@@ -42,7 +42,8 @@ function describe(fields: string[], kept: KeptSecrets, output: Readonly<Record<s
     fields,
     claim: kept.handle,
     expires_at: toRfc3339(kept.expiresAt),
-    next: `Run chancery claim ${kept.handle} --out FILE, or chancery claim ${kept.handle} -- COMMAND, where the secrets are needed, with a token of the same principal. It works once; then, and after expires_at, they are gone.`,
+    // The handle stands in `claim` and nowhere else, and reaches the command by stdin, so that no list of processes has it.
+    next: 'Where the secrets are needed, run `chancery claim - --out FILE`, or `chancery claim - -- COMMAND`, with the value of claim on its stdin and a token of the same principal. It works once; then, and after expires_at, they are gone.',
     ...(key === undefined ? {} : { fingerprints: { private_key: key } }),
     ...(url === undefined ? {} : { redacted_url: url }),
   };

@@ -1,6 +1,6 @@
 import { type McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotocol/server';
 import { BackendError } from './backend.ts';
-import { promptNamed } from './prompts.ts';
+import { promptNamed, unknownPrompt } from './prompts.ts';
 import { docsTemplate } from './resources.ts';
 import { askPage, type ReadContext, shelves, type ValueSource, valueSources } from './resources-shelves.ts';
 import type { PartContext } from './server.ts';
@@ -41,8 +41,7 @@ interface Argument {
 
 async function completePrompt(context: ReadContext, name: string, argument: Argument): Promise<Completion> {
   const prompt = promptNamed(context.caller, name);
-  if (prompt === undefined)
-    throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no prompt of this name here.');
+  if (prompt === undefined) throw unknownPrompt(context.caller);
   const values = prompt.arguments.find((candidate) => candidate.name === argument.name)?.values;
   return values === undefined ? none : completeFrom(context, valueSources[values], argument.value);
 }
@@ -54,7 +53,10 @@ async function completeAddress(context: ReadContext, template: string, argument:
   }
   const shelf = shelves.find(({ uriTemplate }) => uriTemplate === template);
   if (shelf === undefined)
-    throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no resource template of this address here.');
+    throw new ProtocolError(
+      ProtocolErrorCode.InvalidParams,
+      'There is no resource template of this address here; resources/templates/list has them.',
+    );
   return argument.name === shelf.variable ? completeFrom(context, shelf.values, argument.value) : none;
 }
 

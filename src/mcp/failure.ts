@@ -1,5 +1,6 @@
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { BackendError } from './backend.ts';
+import { type FieldHelp, hintForModel, textForModel } from './next-step.ts';
 
 /** How refusals are told to a model: a result with `isError` and one JSON object that says what to do next. */
 
@@ -23,6 +24,8 @@ export interface FailureView {
   /** Which tool or argument would help. */
   readonly next?: string | undefined;
   readonly details?: readonly { readonly at: string; readonly message: string }[] | undefined;
+  /** What the operation takes, where it was given something else. */
+  readonly fields?: FieldHelp | undefined;
   /** Seconds. */
   readonly retry_after?: number | undefined;
   readonly request_id?: string | undefined;
@@ -34,8 +37,9 @@ const maxDetails = 20;
 /** Characters of JSON that further facts may have; a refusal of a thousand names repeats itself. */
 const longestMembers = 16_384;
 
-export function viewFailure(error: BackendError, next: string | undefined): FailureView {
-  const { code, message, hint, details, members, retryAfter, requestId } = error;
+export function viewFailure(error: BackendError, next: string | undefined, fields?: FieldHelp): FailureView {
+  const { code, details, members, retryAfter, requestId } = error;
+  const [message, hint] = [textForModel(error.message), hintForModel(error.hint)];
   return {
     ...(JSON.stringify(members).length <= longestMembers ? members : {}),
     code,
@@ -43,6 +47,7 @@ export function viewFailure(error: BackendError, next: string | undefined): Fail
     ...(hint === undefined ? {} : { hint }),
     ...(next === undefined ? {} : { next }),
     ...(details.length === 0 ? {} : { details: details.slice(0, maxDetails) }),
+    ...(fields === undefined ? {} : { fields }),
     ...(retryAfter === undefined ? {} : { retry_after: Math.max(1, Math.ceil(retryAfter)) }),
     ...(requestId === undefined ? {} : { request_id: requestId }),
   };
@@ -51,36 +56,4 @@ export function viewFailure(error: BackendError, next: string | undefined): Fail
 /** No structured content: a client checks that against the output schema, which an error does not fit. */
 export function failureResult(view: unknown): CallToolResult {
   return { isError: true, content: [{ type: 'text', text: JSON.stringify({ error: view }) }] };
-}
-
-/** The tool or argument that gets the caller on, where the code alone says it. */
-export function nextStep(code: string, operation: string | undefined): string | undefined {
-  const described = operation === undefined ? '' : ` {"operation":"${operation}"}`;
-  switch (code) {
-    case 'invalid_request':
-      return `describe_operation${described} shows every field and what it takes.`;
-    case 'unauthenticated':
-      return 'Ask the user for a valid token; nothing can be done without one.';
-    case 'denied':
-      return 'auth_whoami shows what this token may do; policy_test_policy explains a decision. Do not try other spellings.';
-    case 'approval_required':
-      return (
-        'Tell the user that somebody else must approve it; policy.get_approval shows its state. Then make exactly the ' +
-        'same call by run_operation with this approval_id.'
-      );
-    case 'not_found':
-      return 'List what there is, and use a name or id from the list.';
-    case 'already_exists':
-    case 'wrong_state':
-    case 'conflict':
-      return 'Read the present state, then decide.';
-    case 'rate_limited':
-      return 'Wait retry_after seconds, then make the same call.';
-    case 'unavailable':
-      return 'Make the same call later; with an idempotency_key nothing is done twice.';
-    case 'too_large':
-      return 'Ask for less: a smaller limit, or narrower filters.';
-    default:
-      return undefined;
-  }
 }

@@ -60,10 +60,31 @@ export function withLocalKeys(backend: ToolBackend, make: MakeKeyRequest): ToolB
       } catch (thrown) {
         const approval = approvalAsked(thrown);
         if (approval !== undefined) remember(`approval ${approval}`, Promise.resolve(request));
-        throw thrown;
+        throw withoutRequest(thrown, request, fields);
       }
     },
   };
+}
+
+/**
+ * The request that would pass is told as the caller would make it. With our CSR in it, it would be made without our key:
+ * a certificate would be issued whose key nobody has.
+ */
+function withoutRequest(thrown: unknown, { csr }: KeyRequest, asked: Fields): unknown {
+  if (!(thrown instanceof BackendError)) return thrown;
+  const { nearest_request: nearest, ...members } = thrown.members as { readonly nearest_request?: Fields };
+  if (nearest?.['csr'] !== csr) return thrown;
+  const { csr: _ours, ...rest } = nearest;
+  const keyType = asked['key_type'];
+  return new BackendError(thrown.message, {
+    code: thrown.code,
+    hint: thrown.hint,
+    details: thrown.details,
+    members: { ...members, nearest_request: keyType === undefined ? rest : { ...rest, key_type: keyType } },
+    retryAfter: thrown.retryAfter,
+    requestId: thrown.requestId,
+    cause: thrown,
+  });
 }
 
 /** The approval that a refusal waits for. */

@@ -1,5 +1,7 @@
+import { didYouMean, suggest } from '#core/suggest.ts';
 import { BackendError, type ObjectSchema, type OfferedOperation } from './backend.ts';
 import { toolNameOf } from './catalogue.ts';
+import { searchOperations } from './search.ts';
 import { describedOutput, type Tool } from './tool.ts';
 
 /** Four tools by which everything that is not on the list is found, understood and run. */
@@ -43,7 +45,10 @@ export const searchTool: Tool = {
     },
     ['query'],
   ),
-  outputSchema: strictObject({ operations: summaries, total: { type: 'integer' } }, ['operations', 'total']),
+  outputSchema: strictObject({ operations: summaries, total: { type: 'integer' }, hint: aText }, [
+    'operations',
+    'total',
+  ]),
   annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
 };
 
@@ -119,19 +124,35 @@ export const runReadTool: Tool = {
 
 export const metaTools = [searchTool, describeTool, runReadTool, runTool] as const;
 
-/** Checks arguments by the little that the schemas above use. Throws BackendError naming the first fault. */
-export function checkArguments({ inputSchema }: Tool, args: Readonly<Record<string, unknown>>): void {
-  const unknown = Object.keys(args).find((field) => !Object.hasOwn(inputSchema.properties, field));
-  if (unknown !== undefined) throw invalid(`/${unknown.slice(0, 64)}`, 'there is no field of this name');
-  for (const [field, schema] of Object.entries(inputSchema.properties)) {
-    const value = args[field];
-    if (value === undefined) {
-      if (inputSchema.required?.includes(field)) throw invalid(`/${field}`, 'is missing');
-      continue;
-    }
-    const fault = faultOf(value, schema as FieldSchema);
-    if (fault !== undefined) throw invalid(`/${field}`, fault);
-  }
+/** Checks arguments by the little that the schemas above use. Throws BackendError that names every fault. */
+export function checkArguments({ name, inputSchema }: Tool, args: Readonly<Record<string, unknown>>): void {
+  const { properties, required } = inputSchema;
+  const unknown = Object.keys(args).filter((field) => !Object.hasOwn(properties, field));
+  const faults = [
+    ...unknown.map((field) => ({ at: `/${field.slice(0, 64)}`, message: unknownField(field, properties, args) })),
+    ...Object.entries(properties).flatMap(([field, schema]) => {
+      const value = args[field];
+      const missing = required?.includes(field) === true ? 'is missing' : undefined;
+      const message = value === undefined ? missing : faultOf(value, schema as FieldSchema);
+      return message === undefined ? [] : [{ at: `/${field}`, message }];
+    }),
+  ];
+  const [first] = faults;
+  if (first === undefined) return;
+  const next = `${name} takes ${Object.keys(properties).join(', ')}; needed: ${required?.join(', ') ?? 'none'}.`;
+  throw new BackendError(`${first.at}: ${first.message}.`, {
+    code: 'invalid_request',
+    details: faults.slice(0, 20),
+    members: { next },
+  });
+}
+
+function unknownField(field: string, known: object, args: object): string {
+  const near = didYouMean(field, Object.keys(known));
+  if (near !== undefined) return `there is no field of this name; ${near.replace(/\?$/, '')}`;
+  return 'input' in known && 'operation' in args
+    ? 'there is no field of this name; fields of the operation go into input'
+    : 'there is no field of this name';
 }
 
 interface FieldSchema {
@@ -157,56 +178,34 @@ function faultOf(value: unknown, schema: FieldSchema): string | undefined {
         ? undefined
         : `must be a whole number from ${schema.minimum ?? 0} to ${schema.maximum ?? 0}`;
     case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'expected an object';
+      return typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? undefined
+        : `expected an object${typeof value === 'string' ? ', not a text that holds one' : ''}`;
   }
 }
 
-function invalid(at: string, message: string): BackendError {
-  return new BackendError(`${at}: ${message}.`, { code: 'invalid_request', details: [{ at, message }] });
-}
-
-/** By its id or by the name of its tool. Throws BackendError with the nearest ids. */
+/** By its id or by the name of its tool. Throws BackendError that names the nearest. */
 export function findOperation(operations: readonly OfferedOperation[], word: string): OfferedOperation {
   const found = operations.find((operation) => operation.id === word || toolNameOf(operation) === word);
   if (found) return found;
-  const near = searchOperations(operations, word, 3).found.map(({ id }) => id);
+  if (metaTools.some(({ name }) => name === word))
+    throw new BackendError(`${word} is a tool and not an operation.`, {
+      code: 'not_found',
+      members: { next: `Call the tool ${word} itself.` },
+    });
+  const near = nearestOperations(operations, word);
   throw new BackendError('There is no operation of this id that this token could call.', {
     code: 'not_found',
-    hint: near.length === 0 ? 'search_operations finds operations by words.' : `The nearest: ${near.join(', ')}.`,
+    hint: near.length === 0 ? undefined : `The nearest: ${near.join(', ')}.`,
+    members: { next: 'search_operations {"query":"…"} finds operations by words; take the id from its answer.' },
   });
 }
 
-export interface SearchResult {
-  readonly found: readonly OfferedOperation[];
-  readonly total: number;
-}
-
-/** Operations that have most of the words, best first; equals in the order of the list. */
-export function searchOperations(operations: readonly OfferedOperation[], query: string, limit: number): SearchResult {
-  const asked = wordsOf(query).slice(0, 20);
-  const scored = operations
-    .map((operation) => ({ operation, score: scoreOf(operation, asked) }))
-    .filter(({ score }) => score > 0)
-    .sort((a, b) => b.score - a.score);
-  return { found: scored.slice(0, limit).map(({ operation }) => operation), total: scored.length };
-}
-
-function scoreOf({ id, title, summary }: OfferedOperation, asked: readonly string[]): number {
-  const [inId, inTitle, inSummary] = [wordsOf(id), wordsOf(title), wordsOf(summary)];
-  const has = (words: readonly string[], word: string) => words.some((candidate) => candidate.startsWith(word));
-  return asked.reduce(
-    (score, word) => score + (has(inId, word) ? 4 : 0) + (has(inTitle, word) ? 2 : 0) + (has(inSummary, word) ? 1 : 0),
-    0,
-  );
-}
-
-/** Lower case, without the s of the plural. */
-function wordsOf(text: string): string[] {
-  return text
-    .toLowerCase()
-    .split(/[^a-z0-9]+/)
-    .filter((word) => word !== '')
-    .map((word) => (word.length > 3 ? word.replace(/(?:ies|y|e?s)$/, '') : word));
+/** Ids that are spelt much the same, or else that are about the same. */
+export function nearestOperations(operations: readonly OfferedOperation[], word: string): string[] {
+  const ids = operations.map(({ id }) => id);
+  const spelt = suggest(word.replace('_', '.'), ids);
+  return spelt.length > 0 ? spelt : searchOperations(operations, word, 3).found.map(({ id }) => id);
 }
 
 export function describeOperation(operation: OfferedOperation, reveal: boolean): Record<string, unknown> {

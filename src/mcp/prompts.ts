@@ -25,7 +25,7 @@ export function registerPrompts({ server }: McpServer, { caller }: PartContext):
   }));
   server.setRequestHandler('prompts/get', ({ params }) => {
     const job = promptNamed(caller, params.name);
-    if (job === undefined) throw invalid('There is no prompt of this name here.');
+    if (job === undefined) throw unknownPrompt(caller);
     const given = checkArguments(job, params.arguments ?? {});
     return {
       description: job.description,
@@ -44,19 +44,30 @@ export function promptNamed(caller: Caller, name: string): Job | undefined {
   return jobsFor(caller).find((job) => job.name === name);
 }
 
+export function unknownPrompt(caller: Caller): ProtocolError {
+  const names = jobsFor(caller).map(({ name }) => name);
+  const there = names.length === 0 ? 'This token could follow none.' : `There are ${names.join(', ')}.`;
+  return invalid(`There is no prompt of this name here. ${there}`);
+}
+
 type Arguments = Readonly<Record<string, string>>;
 
 function checkArguments(job: Job, given: Arguments): Arguments {
   const names = job.arguments.map(({ name }) => name);
   if (Object.keys(given).some((name) => !names.includes(name)))
-    throw invalid(`${job.name} takes ${names.join(', ')} and nothing else.`);
+    throw invalid(`${job.name} takes ${argumentsText(job)}, and nothing else.`);
   for (const { name, required } of job.arguments) {
     const value = given[name];
-    if (required && (value === undefined || value === '')) throw invalid(`${job.name} needs ${name}.`);
+    if (required && (value === undefined || value === ''))
+      throw invalid(`${job.name} needs ${name}: it takes ${argumentsText(job)}.`);
     if (value !== undefined && value.length > longestArgument)
       throw invalid(`${name} has more than ${longestArgument} characters.`);
   }
   return given;
+}
+
+function argumentsText(job: Job): string {
+  return job.arguments.map(({ name, required }) => (required ? name : `${name} (may be left out)`)).join(', ');
 }
 
 function invalid(message: string): ProtocolError {

@@ -8,11 +8,13 @@ import {
 } from '@modelcontextprotocol/server';
 import { BackendError } from './backend.ts';
 import type { Caller } from './caller.ts';
-import { nextStep, viewFailure } from './failure.ts';
+import { viewFailure } from './failure.ts';
+import { callText, nextStep, type Reach } from './next-step.ts';
 import { listPage } from './resources-list.ts';
 import { type ReadContext, type Shelf, shelfIsOpen, shelves } from './resources-shelves.ts';
 import type { PartContext } from './server.ts';
 import { topics } from './texts/topics.ts';
+import { safeText } from './untrusted-text.ts';
 
 /**
  * `chancery://…`: what an agent may read without choosing a tool. Each is read by the same calls as the tool of the same
@@ -60,11 +62,12 @@ export interface TextSource {
 }
 
 export function registerResources({ server }: McpServer, context: PartContext, source: TextSource): void {
-  const { caller } = context;
+  const { caller, surface } = context;
+  const reach = { operations: caller.operations, tools: surface.entries };
   server.registerCapabilities({ resources: {} });
   server.setRequestHandler('resources/list', ({ params }, { mcpReq }) => {
     const texts = [...topicTexts, ...source.list(context)].map(describeText);
-    return explained(() => listPage({ caller, signal: mcpReq.signal }, texts, params?.cursor));
+    return explained(reach, () => listPage({ caller, signal: mcpReq.signal }, texts, params?.cursor));
   });
   server.setRequestHandler('resources/templates/list', () => ({
     resourceTemplates: [
@@ -77,9 +80,14 @@ export function registerResources({ server }: McpServer, context: PartContext, s
     const text = topicsByUri.get(uri) ?? source.list(context).find((candidate) => candidate.uri === uri);
     if (text !== undefined) return contents(uri, text.mimeType, text.text);
     const found = findShelf(caller, uri);
-    if (found === undefined) throw new ResourceNotFoundError(uri);
+    if (found === undefined) throw notFound(uri, formsText(caller));
     const read = { caller, signal: mcpReq.signal };
-    return explained(async () => contents(uri, found.shelf.mimeType, await readShelf(read, found, uri)), uri);
+    const absent = notFound(uri, listText(reach, found.shelf));
+    return explained(
+      reach,
+      async () => contents(uri, found.shelf.mimeType, await readShelf(read, found, absent)),
+      absent,
+    );
   });
 }
 
@@ -93,6 +101,21 @@ function describeShelf({ name, uriTemplate, title, description, mimeType }: Shel
 
 function contents(uri: string, mimeType: string, text: string) {
   return { contents: [{ uri, mimeType, text }] };
+}
+
+/** The data is the address alone, by which clients know this error; what helps stands in the sentence. */
+function notFound(uri: string, help: string): ResourceNotFoundError {
+  return new ResourceNotFoundError(uri, `Resource not found: ${safeText(uri.slice(0, 255))}. ${help}`);
+}
+
+function listText(reach: Reach, { values }: Shelf): string {
+  const call = callText(reach, values.operation);
+  return call === undefined ? 'It may be missing, or of another namespace.' : `${call} lists what there is.`;
+}
+
+function formsText(caller: Caller): string {
+  const forms = [...shelves.filter((shelf) => shelfIsOpen(caller, shelf)), docsTemplate].map((one) => one.uriTemplate);
+  return `Addresses have one of these forms, without escapes or a trailing slash, and names and hex in lower case: ${forms.join(', ')}. Topics: ${topics.map(({ topic }) => topic).join(', ')}.`;
 }
 
 interface Found {
@@ -110,24 +133,23 @@ function findShelf(caller: Caller, uri: string): Found | undefined {
   return undefined;
 }
 
-async function readShelf(context: ReadContext, { shelf, value }: Found, uri: string): Promise<string> {
+async function readShelf(context: ReadContext, { shelf, value }: Found, absent: Error): Promise<string> {
   const text = await shelf.read(context, value);
-  if (text === undefined) throw new ResourceNotFoundError(uri);
+  if (text === undefined) throw absent;
   return text;
 }
 
 /** What operations refuse, in the errors of the protocol. */
-export async function explained<Value>(work: () => Promise<Value>, uri?: string): Promise<Value> {
+async function explained<Value>(reach: Reach, work: () => Promise<Value>, absent?: Error): Promise<Value> {
   try {
     return await work();
   } catch (thrown) {
     if (!(thrown instanceof BackendError)) throw thrown;
-    const absent = thrown.code === 'not_found' || thrown.code === 'invalid_request';
-    if (absent && uri !== undefined) throw new ResourceNotFoundError(uri);
+    if (absent !== undefined && (thrown.code === 'not_found' || thrown.code === 'invalid_request')) throw absent;
     throw new ProtocolError(
       thrown.code === 'internal' ? ProtocolErrorCode.InternalError : refusalCode,
       thrown.message,
-      viewFailure(thrown, nextStep(thrown.code, undefined)),
+      viewFailure(thrown, nextStep(thrown, { operation: undefined, reach })),
     );
   }
 }

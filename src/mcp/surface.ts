@@ -1,5 +1,6 @@
 import type { OfferedOperation } from './backend.ts';
 import { areaOf, toolNameOf } from './catalogue.ts';
+import { always, everyday } from './everyday.ts';
 import { describeTool, runReadTool, runTool, searchTool } from './meta-tools.ts';
 import { toTool, type Tool } from './tool.ts';
 
@@ -10,26 +11,6 @@ export interface SurfaceChoice {
   readonly toolsets: readonly string[];
   readonly readOnly: boolean;
 }
-
-/** What agents do every day, in the order in which they do it. The rest is behind search, describe and run. */
-export const everyday: readonly string[] = [
-  'pki.list_roles',
-  'pki.plan_certificate',
-  'pki.issue_certificate',
-  'pki.get_certificate',
-  'pki.list_certificates',
-  'pki.list_expiring',
-  'pki.revoke_certificate',
-  'pki.validate_certificate',
-  'pki.list_authorities',
-  'database.list_roles',
-  'database.issue_credentials',
-  'database.run_query',
-  'lease.list_leases',
-  'lease.renew_lease',
-  'lease.revoke_lease',
-  'policy.test_policy',
-];
 
 export interface Surface {
   /** In the order of the list. */
@@ -73,8 +54,6 @@ export function createSurfaces(all: readonly OfferedOperation[], reveal: boolean
 }
 
 export type Surfaces = ReturnType<typeof createSurfaces>;
-
-const always = 'auth.whoami';
 
 function chosen({ toolsets, readOnly }: SurfaceChoice, operations: readonly OfferedOperation[]): OfferedOperation[] {
   const byId = new Map(operations.map((operation) => [operation.id, operation]));

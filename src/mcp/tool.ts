@@ -92,8 +92,9 @@ function shownOutput(
   change: (schema: unknown) => unknown,
 ): ObjectSchema {
   const whole = change(output) as ObjectSchema;
-  if (reveal || sensitive.length === 0) return whole;
-  const kept = Object.entries(whole.properties).filter(([field]) => !sensitive.includes(field));
+  if (sensitive.length === 0) return whole;
+  const kept = Object.entries(whole.properties).filter(([field]) => reveal || !sensitive.includes(field));
+  // Kept answers hold no secrets, so they are not promised where they are revealed either.
   const required = (whole.required ?? []).filter((field) => !sensitive.includes(field));
   return {
     ...whole,

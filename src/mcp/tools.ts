@@ -2,7 +2,8 @@ import { type CallToolResult, type McpServer, ProtocolError, ProtocolErrorCode }
 import type { ServerContext } from '@modelcontextprotocol/server';
 import { BackendError, type CallContext, type OfferedOperation } from './backend.ts';
 import type { Caller, Performed } from './caller.ts';
-import { failureResult, nextStep, viewFailure } from './failure.ts';
+import { toolNameOf } from './catalogue.ts';
+import { failureResult, viewFailure } from './failure.ts';
 import {
   checkArguments,
   describeOperation,
@@ -10,12 +11,13 @@ import {
   findOperation,
   runReadTool,
   runTool,
-  searchOperations,
   searchTool,
 } from './meta-tools.ts';
-import { toolNameOf } from './catalogue.ts';
+import { callText, fieldHelp, nextStep, type Reach } from './next-step.ts';
 import { reportProgress } from './progress.ts';
+import { searchOperations } from './search.ts';
 import type { Surface } from './surface.ts';
+import { unknownTool } from './unknown-tool.ts';
 
 export interface ToolsOptions {
   readonly caller: Caller;
@@ -32,9 +34,13 @@ export function registerTools({ server }: McpServer, options: ToolsOptions): voi
   server.setRequestHandler('tools/list', () => ({ tools: [...options.surface.tools] as never }));
   server.setRequestHandler('tools/call', async ({ params }, context) => {
     if (!options.surface.entries.has(params.name))
-      throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no tool of this name here.');
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, unknownTool(reachOf(options), params.name));
     return callTool(options, params.name, params.arguments ?? {}, context);
   });
+}
+
+function reachOf({ caller, surface }: Pick<ToolsOptions, 'caller' | 'surface'>): Reach {
+  return { operations: caller.operations, tools: surface.entries };
 }
 
 async function callTool(
@@ -48,8 +54,9 @@ async function callTool(
     return result(await run(options, name, args, { ...fromMeta(context), progress: progress.report }));
   } catch (thrown) {
     if (!(thrown instanceof BackendError)) throw thrown;
-    const operation = options.surface.entries.get(name)?.id ?? wordOf(args['operation']);
-    return failureResult(viewFailure(thrown, nextStep(thrown.code, operation)));
+    const operation = operationOf(options, name, args);
+    const next = nextStep(thrown, { operation: operation?.id, reach: reachOf(options) });
+    return failureResult(viewFailure(thrown, next, operation && fieldHelp(operation, thrown)));
   } finally {
     progress.stop();
   }
@@ -73,10 +80,10 @@ async function run(options: ToolsOptions, name: string, args: Arguments, context
       return describeOperation(findOperation(caller.operations, String(args['operation'])), reveal);
     case runReadTool.name:
       checkArguments(runReadTool, args);
-      return runById(caller, args, context, true);
+      return runById(options, args, context, true);
     default:
       checkArguments(runTool, args);
-      return runById(caller, args, withKeys(args, context), false);
+      return runById(options, args, withKeys(args, context), false);
   }
 }
 
@@ -88,21 +95,28 @@ function search({ caller, surface }: ToolsOptions, query: string, limit: number)
     const { id, title, summary, effect } = operation;
     return { operation: id, title, summary, effect, ...(surface.entries.has(tool) ? { tool } : {}) };
   });
-  return { operations, total };
+  const hint =
+    'Nothing has these words. Use others, such as certificate, authority, database, lease, token, policy or audit.';
+  return total === 0 ? { operations, total, hint } : { operations, total };
 }
 
-async function runById(caller: Caller, args: Arguments, context: CallContext, reads: boolean): Promise<Structured> {
+async function runById(options: ToolsOptions, args: Arguments, context: CallContext, reads: boolean) {
+  const { caller } = options;
   const operation = findOperation(caller.operations, String(args['operation']));
-  if (reads) refuseWrites(operation);
+  if (reads) refuseWrites(operation, reachOf(options));
   const { output, delivery, replayed } = await caller.call(operation, args['input'] ?? {}, context);
   return { operation: operation.id, output, replayed, ...(delivery === undefined ? {} : { delivery }) };
 }
 
-function refuseWrites({ id, effect }: OfferedOperation): void {
+function refuseWrites({ id, effect }: OfferedOperation, reach: Reach): void {
   if (effect === 'read') return;
+  const call = callText(reach, id);
   throw new BackendError(`${id} changes something; run_read_operation runs only what reads.`, {
     code: 'denied',
-    hint: 'Use the tool of that operation, or run_operation.',
+    members: {
+      next:
+        call === undefined ? 'This list has only what reads: tell the user what you wanted to do.' : `Call ${call}.`,
+    },
   });
 }
 
@@ -138,6 +152,10 @@ function fromMeta({ mcpReq }: ServerContext): CallContext {
   return { signal: mcpReq.signal, approvalId, idempotencyKey };
 }
 
-function wordOf(value: unknown): string | undefined {
-  return typeof value === 'string' && /^[a-z_.]{1,100}$/.test(value) ? value : undefined;
+/** The operation that was called, by its tool or by id. */
+function operationOf({ surface, caller }: ToolsOptions, name: string, args: Arguments): OfferedOperation | undefined {
+  const word = args['operation'];
+  return (
+    surface.entries.get(name) ?? caller.operations.find((known) => known.id === word || toolNameOf(known) === word)
+  );
 }

@@ -59,8 +59,10 @@ test('a key waits on the server, the result holds its handle, and the command wr
   assert.equal(issued.private_key, undefined);
   const { delivery } = issued;
   assert.deepEqual([delivery.method, delivery.fields], ['claim', ['private_key']]);
+  assert.ok(!delivery.next.includes(delivery.claim), 'the handle stands in one place');
+  assert.match(delivery.next, /chancery claim - --out FILE/);
   const path = join(folder(context), 'web.key');
-  const claimed = await chancery(server, ['claim', delivery.claim, '--out', path]);
+  const claimed = await chancery(server, ['claim', '-', '--out', path], delivery.claim);
   assert.deepEqual([claimed.code, claimed.err], [0, '']);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   const key = readFileSync(path, 'utf8');
