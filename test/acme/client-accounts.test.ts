@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startChancery } from '#test/chancery.ts';
 import { startPebble } from '#test/pebble.ts';
-import { accountAt, http, startWorld } from './client-world.ts';
+import { accountAt, http, startWorld, until } from './client-world.ts';
 
 test('an account is registered with an external account binding, whose key is not shown again', async (context) => {
   const hmac = Buffer.alloc(32, 7).toString('base64url');
@@ -41,12 +41,21 @@ test('an authority that is not trusted, or not allowed, is told apart from one t
   const pebble = await startPebble(context);
   const server = await startChancery(context, { env: { CHANCERY_OUTBOUND_ALLOW: '127.0.0.1' } });
   const untrusted = await server.call('POST', 'acme/accounts', accountAt(pebble, { ca_certificate: undefined }));
-  assert.equal(untrusted.status, 503);
-  assert.match(untrusted.body.detail, /UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED/);
+  assert.equal(untrusted.status, 422);
+  assert.match(untrusted.body.detail, /not trusted \((UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED)/);
+  assert.match(untrusted.body.hint, /ca_certificate/);
+  const nowhere = await server.call('POST', 'acme/accounts', accountAt(pebble, { directory: 'https://127.0.0.1:1/' }));
+  assert.equal(nowhere.status, 503);
+  assert.match(nowhere.body.hint, /URL of its directory/);
+  const page = accountAt(pebble, { directory: new URL('/nothing', pebble.directory).href });
+  const noDirectory = await server.call('POST', 'acme/accounts', page);
+  assert.equal(noDirectory.status, 422);
+  assert.match(noDirectory.body.hint, /URL is that of its directory/);
   const strict = await startChancery(context);
   const refused = await strict.call('POST', 'acme/accounts', accountAt(pebble));
   assert.equal(refused.status, 422);
   assert.match(refused.body.detail, /no address of the public Internet/);
+  assert.match(refused.body.hint, /CHANCERY_OUTBOUND_ALLOW/);
   const plain = await server.call('POST', 'acme/accounts', accountAt(pebble, { directory: 'http://127.0.0.1/dir' }));
   assert.equal(plain.status, 400);
 });
@@ -66,6 +75,15 @@ test('an account may be limited to names', async (context) => {
   assert.equal((await server.ok('POST', 'acme/orders', http('y.example.com'))).state, 'issued');
 });
 
+test('an authority that gets other roots is known by them from then on', async (context) => {
+  const { server, pebble } = await startWorld(context);
+  const [own, others] = [{ ca_certificate: pebble.roots }, { ca_certificate: null }];
+  assert.equal((await server.ok('PATCH', 'acme/accounts/pebble', others)).private_roots, false);
+  const contacts = ['mailto:ops@example.com'];
+  assert.match((await server.call('PATCH', 'acme/accounts/pebble', { contacts })).body.detail, /not trusted/);
+  assert.deepEqual((await server.ok('PATCH', 'acme/accounts/pebble', { ...own, contacts })).contacts, contacts);
+});
+
 test('a changed account key is the one that works from then on, and a deactivated account works no more', async (context) => {
   const { server } = await startWorld(context);
   const before = await server.ok('GET', 'acme/accounts/pebble');
@@ -76,7 +94,13 @@ test('a changed account key is the one that works from then on, and a deactivate
   assert.deepEqual(updated.contacts, ['mailto:ops@example.com']);
   assert.equal((await server.ok('POST', 'acme/orders', http('k.example.com'))).state, 'issued');
   assert.equal((await server.call('DELETE', 'acme/accounts/pebble')).status, 409);
+  const { certificates } = await server.ok('GET', 'acme/certificates');
   assert.equal((await server.ok('POST', 'acme/accounts/pebble/deactivate')).state, 'deactivated');
+  const told = await until(
+    () => server.ok('GET', `acme/certificates/${certificates[0].id}`),
+    ({ renewal }) => renewal.stopped !== null,
+  );
+  assert.match(told.renewal.stopped, /account pebble is not active/);
   const order = await server.call('POST', 'acme/orders', http('l.example.com'));
   assert.equal(order.status, 409);
 });

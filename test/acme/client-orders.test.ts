@@ -135,6 +135,7 @@ describe('orders at an outside authority', () => {
     });
     const unseen = await server.ok('POST', `acme/orders/${order.id}/complete`, {});
     assert.equal(unseen.next.waiting_for, 'dns');
+    assert.deepEqual(unseen.next.records, order.next.records);
     // Between two looks nobody works on it, and then the authority looks.
     const failed = await until(
       () =>
@@ -146,6 +147,7 @@ describe('orders at an outside authority', () => {
     assert.match(failed.error, /f\.example\.com is invalid: dns-01: .*\(unauthorized\)/);
     const again = await server.call('POST', `acme/orders/${order.id}/complete`, {});
     assert.equal(again.status, 409);
+    assert.match(again.body.hint, /acme\.create_order/);
   });
 
   test('an order that waits can be cancelled, and what it answered is gone', async () => {

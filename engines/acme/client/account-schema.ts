@@ -51,15 +51,17 @@ const allowedNames = z
   .max(200)
   .describe('What may be ordered by this account: names, *.name for all names below it, addresses; empty: anything');
 
+const roots = z
+  .string()
+  .max(65_536)
+  .regex(/^[\x20-\x7e\s]*$/, 'must be certificates in PEM')
+  .refine(isBundle, 'must be certificates in PEM');
+
 export const createAccountInput = z.strictObject({
   name: accountName,
   directory,
   contacts: contacts.default([]).describe('Where the authority may write to'),
-  ca_certificate: z
-    .string()
-    .max(65_536)
-    .regex(/^[\x20-\x7e\s]*$/, 'must be certificates in PEM')
-    .refine(isBundle, 'must be certificates in PEM')
+  ca_certificate: roots
     .optional()
     .describe('Roots that the TLS certificate of the authority is verified by, PEM; default: the public ones'),
   agree_terms_of_service: z
@@ -96,6 +98,10 @@ export const updateAccountInput = z.strictObject({
   name: accountName,
   contacts: contacts.optional().describe('Where the authority may write to; replaces all of them'),
   allowed_names: allowedNames.optional().describe(allowedNames.description ?? ''),
+  ca_certificate: roots
+    .nullable()
+    .optional()
+    .describe('Other roots that the TLS certificate of the authority is verified by, PEM; null: the public ones'),
   re_register: createAccountInput.shape.re_register.unwrap().optional(),
 });
 

@@ -224,26 +224,42 @@ export const updateAccount = defineOperation({
   async run(grant, input, deps: ClientDeps) {
     const row = await requireAccount(deps.store, grant.namespace, input.name);
     assertUsable(row);
-    const before = parseAccount(row);
     const { contacts } = input;
+    const after = changed(parseAccount(row), input);
+    const set = { definition: JSON.stringify(after), version: row.version + 1, updated_at: grant.now };
+    // With the new roots: the authority may be known by no others.
     if (contacts !== undefined)
       await answering('the contacts', async () =>
-        ask(await openAccount(deps, row), row.url ?? '', { contact: contacts }),
+        ask(await openAccount(deps, { ...row, ...set }), row.url ?? '', { contact: contacts }),
       );
-    const after: AccountDefinition = {
-      ...before,
-      contacts: contacts ?? before.contacts,
-      re_register: input.re_register ?? before.re_register,
-      allowed_names: input.allowed_names ?? before.allowed_names,
-    };
-    const set = { definition: JSON.stringify(after), version: row.version + 1, updated_at: grant.now };
     return {
       output: viewAccount({ ...row, ...set }),
-      changes: [update('acme_accounts', set, { id: row.id, version: row.version }, { expect: 1 })],
-      audit: { contacts: contacts !== undefined },
+      changes: [
+        update('acme_accounts', set, { id: row.id, version: row.version }, { expect: 1 }),
+        lookAtRenewals(row, grant.now),
+      ],
+      audit: { contacts: contacts !== undefined, roots: input.ca_certificate !== undefined },
     };
   },
 });
+
+function changed(before: AccountDefinition, input: z.output<typeof updateAccountInput>): AccountDefinition {
+  const { ca_certificate: rootsBefore, ...others } = before;
+  const roots = input.ca_certificate === undefined ? rootsBefore : (input.ca_certificate ?? undefined);
+  return {
+    ...others,
+    ...(roots === undefined ? {} : { ca_certificate: roots }),
+    contacts: input.contacts ?? before.contacts,
+    re_register: input.re_register ?? before.re_register,
+    allowed_names: input.allowed_names ?? before.allowed_names,
+  };
+}
+
+/** What the account may not any more is told of its certificates at once, while there is time. */
+function lookAtRenewals({ id }: AccountRow, now: number): Change {
+  const where = { account_id: id, renew: 1, state: 'valid', claim: null };
+  return update('acme_certificates', { next_action_at: now }, where);
+}
 
 export const deactivateAccount = defineOperation({
   id: 'acme.deactivate_account',
@@ -266,7 +282,10 @@ export const deactivateAccount = defineOperation({
     const set = { state: 'deactivated', next_key: null, version: row.version + 1, updated_at: grant.now } as const;
     return {
       output: viewAccount({ ...row, ...set }),
-      changes: [update('acme_accounts', set, { id: row.id, version: row.version }, { expect: 1 })],
+      changes: [
+        update('acme_accounts', set, { id: row.id, version: row.version }, { expect: 1 }),
+        lookAtRenewals(row, grant.now),
+      ],
       audit: { directory: row.directory },
     };
   },

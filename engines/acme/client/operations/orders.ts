@@ -259,8 +259,7 @@ export const completeOrder = defineOperation({
   resource: orderResource,
   async intend(grant, input, deps: ClientDeps) {
     const row = await requireOrder(deps, grant, input.id);
-    if (row.ended_at !== null)
-      throw new AppError('wrong_state', `The order is ${row.state}.`, { hint: 'acme.create_order makes another.' });
+    if (row.ended_at !== null) throw hasEnded(row);
     const set = {
       ...(completed[row.state] === undefined ? {} : { state: completed[row.state] ?? row.state }),
       next_action_at: grant.now,
@@ -277,6 +276,15 @@ export const completeOrder = defineOperation({
   },
 });
 
+function hasEnded({ state }: OrderRow): AppError {
+  return new AppError('wrong_state', `The order has ended already: it is ${state}.`, {
+    hint:
+      state === 'issued'
+        ? 'acme.download_certificate fetches what was issued, acme.revoke_certificate revokes it.'
+        : 'acme.create_order makes another.',
+  });
+}
+
 export const cancelOrder = defineOperation({
   id: 'acme.cancel_order',
   title: 'Cancel an order',
@@ -291,10 +299,7 @@ export const cancelOrder = defineOperation({
   async run(grant, input, deps: ClientDeps) {
     const row = await requireOrder(deps, grant, input.id);
     if (row.state === 'cancelled') return { output: viewOrder(row) };
-    if (row.ended_at !== null)
-      throw new AppError('wrong_state', `The order is ${row.state} already.`, {
-        hint: 'What was issued is revoked with acme.revoke_certificate.',
-      });
+    if (row.ended_at !== null) throw hasEnded(row);
     const certificate =
       row.renewal === 0
         ? undefined

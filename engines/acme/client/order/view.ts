@@ -20,7 +20,7 @@ const next = z.strictObject({
   until: z.string().nullable().describe('When this server looks again, or when it gives up waiting for you'),
   records: z
     .array(record)
-    .describe('TXT records that you are to publish, all of them, beside what stands there already'),
+    .describe('TXT records that you are to publish, or have, all of them, beside what stands there already'),
 });
 
 export const orderOutput = z.strictObject({
@@ -39,7 +39,7 @@ export const orderOutput = z.strictObject({
   attempts: z
     .int()
     .describe('Failures so far: those in a row of what is done now, and orders that the authority made invalid'),
-  give_up_at: z.string().describe('When it fails if it has not ended by then'),
+  give_up_at: z.string().nullable().describe('When it fails if it has not ended by then; null: it has'),
   created_at: z.string(),
   updated_at: z.string(),
   ended_at: z.string().nullable(),
@@ -64,7 +64,7 @@ export function viewOrder(row: OrderRow): OrderView {
     next: nextOf(row, progress),
     error: row.last_error ?? (row.ended_at === null ? (failed?.reason ?? null) : null),
     attempts: row.attempts + (failed?.orders ?? 0),
-    give_up_at: toRfc3339(row.give_up_at),
+    give_up_at: row.ended_at === null ? toRfc3339(row.give_up_at) : null,
     created_at: toRfc3339(row.created_at),
     updated_at: toRfc3339(row.updated_at),
     ended_at: row.ended_at === null ? null : toRfc3339(row.ended_at),
@@ -98,7 +98,8 @@ const waiting: Readonly<Record<OrderRow['state'], Waiting>> = {
 
 function nextOf(row: OrderRow, { challenges = [], failed }: OrderProgress): Next {
   const isOver = row.ended_at !== null;
-  const records = row.state === 'operator' ? challenges.flatMap(({ record: each }) => (each ? [each] : [])) : [];
+  const shown = row.state === 'operator' || (row.state === 'propagating' && row.dns_provider === null);
+  const records = shown ? challenges.flatMap(({ record: each }) => (each ? [each] : [])) : [];
   const stalled = row.attempts > 0 && !isOver;
   return {
     ...counted(stalled ? retrying(waiting[row.state]) : waiting[row.state], isOver ? undefined : failed),
