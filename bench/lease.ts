@@ -1,7 +1,7 @@
-import { bareDriver, type RecordedSql } from './harness/bare-lease.ts';
+import { bareDriver, driverConnections } from './harness/bare-lease.ts';
 import { cpuPerRequest, readCpu } from './harness/cpu.ts';
 import { callerOf, during, type EngineName, foundRole, percentile, rateOf, withTarget } from './harness/lease-world.ts';
-import { recordSql } from './harness/recorded-sql.ts';
+import { recordLease } from './harness/recorded-lease.ts';
 import type { Benchmark } from './harness/settings.ts';
 import { type Cell, printTable, ratio } from './harness/table.ts';
 import { withServer } from './harness/world.ts';
@@ -24,40 +24,21 @@ export const benchmark: Benchmark = {
   },
 };
 
-/** Connections to the database: 8 is the default, of which PostgreSQL uses a quarter for visits only. */
-const connections = { postgresql: 6, mysql: 8 };
 const clientCounts = [1, 4, 16, 64];
 /** Bare and ours in turn, so that what else the machine does hits both. */
 const rounds = 3;
 
 async function measureEngine(engine: EngineName, world: TargetWorld, seconds: number): Promise<Cell[][]> {
   return withServer({}, async (server) => {
-    const recorded = await record(server, engine, world);
+    const recorded = await recordLease(server, engine, world);
     await foundRole(server, engine, world);
-    const bare = bareDriver(engine, world.settings, connections[engine], recorded);
+    const bare = bareDriver(engine, world.settings, driverConnections[engine], recorded);
     const rows: Cell[][] = [];
     for (const clients of clientCounts)
       rows.push(...(await measureClients({ engine, world, server, seconds }, clients, bare)));
     await bare.close();
     return rows;
   });
-}
-
-/** What the server sends for one user on connections that are open already. */
-async function record(server: ChildServer, engine: EngineName, world: TargetWorld): Promise<RecordedSql> {
-  const recorder = await recordSql(engine, world.settings.port);
-  await foundRole(server, engine, world, { port: recorder.port, name: 'recorded', connections: 4 });
-  const caller = callerOf(server, 1);
-  const mint = () => caller.post('database/roles/recorded-reader/credentials');
-  const warm = await mint();
-  await caller.post(`leases/${warm.lease_id}/revoke`);
-  recorder.take();
-  const { lease_id: id, username } = await mint();
-  const minted = recorder.take();
-  await caller.post(`leases/${id}/revoke`);
-  const revoked = recorder.take();
-  caller.close();
-  return { name: username, mint: minted, revoke: revoked };
 }
 
 interface Place {

@@ -18,6 +18,9 @@ export interface RecordedSql {
   readonly revoke: readonly string[];
 }
 
+/** As many as our server uses for its own: 8 is the default, of which PostgreSQL uses a quarter for visits only. */
+export const driverConnections = { postgresql: 6, mysql: 8 } as const;
+
 /** With as many connections as the server of ours uses for its own. */
 export function bareDriver(
   engine: EngineName,
