@@ -1,7 +1,7 @@
 import { randomOctets } from '#core/random.ts';
 
 /** Milliseconds for which a node that validates is left alone with it; longer than any one try takes. */
-export const validationClaim = 60_000;
+export const validationClaim = 30_000;
 
 /** The same for issuing: what is tried twice is issued once all the same, so that clients need not wait for long. */
 export const issuanceClaim = 15_000;
