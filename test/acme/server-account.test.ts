@@ -119,10 +119,20 @@ test('rows 50 and 51, RFC 8555 §7.3: contacts are one mail address each', async
     'mailto:',
     'mailto:a',
     'mailto:a@b@c',
+    'mailto: ',
+    'mailto:a @example.com',
+    'mailto: a@example.com b@example.com',
   ])
     assertProblem(await asked([contact]), 400, 'invalidContact');
   for (const contact of ['text', [7], Array.from({ length: 11 }, () => 'mailto:a@example.com')])
     assertProblem(await asked(contact), 400, 'malformed');
+});
+
+test('row 51, RFC 8555 §7.3: a space before the mail address, as getssl sends it, is dropped', async () => {
+  const open = await world.client('open');
+  const reply = await newAccount(open, { termsOfServiceAgreed: true, contact: ['mailto: a@example.com'] });
+  assert.equal(reply.status, 201, reply.text);
+  assert.deepEqual(reply.body.contact, ['mailto:a@example.com']);
 });
 
 test('row 52, RFC 8555 §7.3.1: a key that is known gets its account, unchanged', async () => {

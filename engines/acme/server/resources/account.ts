@@ -100,7 +100,10 @@ async function readRequiredBinding(parts: ResourceParts, post: Post, payload: Pa
 const mostContacts = 10;
 const longestContact = 320;
 
-/** RFC 8555 §7.3: mail addresses, each one address and nothing else (RFC 6068 header fields are refused). */
+/**
+ * RFC 8555 §7.3: mail addresses, each one address and nothing else (RFC 6068 header fields are refused). getssl writes a
+ * space before the address.
+ */
 function readContact(value: unknown): string[] | undefined {
   if (value === undefined) return undefined;
   if (!Array.isArray(value) || value.length > mostContacts)
@@ -109,9 +112,9 @@ function readContact(value: unknown): string[] | undefined {
     if (typeof url !== 'string' || url.length > longestContact) throw malformed('A contact is not a URL.');
     if (!/^mailto:/i.test(url))
       throw new AcmeError('unsupportedContact', 'Contacts with the scheme mailto are supported, and no others.');
-    if (!/^mailto:[^\s?,@%<>"]+@[A-Za-z0-9.-]+$/i.test(url))
-      throw new AcmeError('invalidContact', 'A contact is not exactly one mail address.');
-    return url;
+    const [, address] = /^mailto: *([^\s?,@%<>"]+@[A-Za-z0-9.-]+)$/i.exec(url) ?? [];
+    if (address === undefined) throw new AcmeError('invalidContact', 'A contact is not exactly one mail address.');
+    return `mailto:${address}`;
   });
 }
 
