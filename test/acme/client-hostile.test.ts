@@ -179,6 +179,16 @@ describe('an authority that answers evil things', () => {
     await stalls(/not one of RFC 8555: status/);
   });
 
+  test('a profile that the authority does not advertise is not asked for (draft-ietf-acme-profiles section 4)', async () => {
+    authority.twist(undefined);
+    const from = authority.asked.length;
+    await fails(/offers no profile quick, but none at all/, { profile: 'quick' });
+    assert.deepEqual(
+      authority.asked.slice(from).filter((asked) => isKind(asked, 'order')),
+      [],
+    );
+  });
+
   test('a nonce that is never accepted ends the try, not the patience of the authority (RFC 8555 section 6.5)', async () => {
     const from = authority.asked.length;
     authority.twist(answering('order', problem(400, 'badNonce')));

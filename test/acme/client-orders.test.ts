@@ -39,6 +39,7 @@ describe('orders at an outside authority', () => {
     assert.equal(first.full_chain, [first.certificate, ...first.chain].join(''));
     const second = await server.ok('POST', `${path}/download`);
     assert.equal('private_key' in second, false);
+    assert.deepEqual([first.key, second.key], ['returned', 'collected']);
     assert.equal((await server.ok('GET', path)).key, 'collected');
     const audit = JSON.stringify(await server.ok('GET', 'audit/events?limit=1000'));
     assert.doesNotMatch(audit, /PRIVATE KEY/);
@@ -77,6 +78,7 @@ describe('orders at an outside authority', () => {
     assert.equal(order.state, 'issued', JSON.stringify(order));
     const downloaded = await world.server.ok('POST', `acme/certificates/${order.certificate_id}/download`);
     assert.equal('private_key' in downloaded, false);
+    assert.equal(downloaded.key, 'elsewhere');
     const key = createPrivateKey(readFileSync(join(folder, 'key')));
     assert.ok(new X509Certificate(downloaded.certificate).checkPrivateKey(key));
   });

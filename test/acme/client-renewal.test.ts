@@ -122,12 +122,14 @@ test('renewal stops when who ordered may not order any more, is seen before the 
   assert.match(await metricsOf(server), /^chancery_acme_client_renewals_stopped 1$/m);
 
   await server.ok('PATCH', 'principals/robot', { disabled: false });
-  advance(2 * day);
+  // Any change of it has it looked at now.
+  await server.ok('PATCH', path, {});
   const going = await shown((why) => why === null);
   assert.deepEqual([going.renewal.failing_since, going.renewal.last_error], [null, null]);
 
   await server.ok('PATCH', 'principals/robot', { policies: [] });
   advance(70 * day);
+  await server.ok('PATCH', path, {});
   const over = await shown((why) => why !== null);
   assert.deepEqual([over.renewals, over.renewal.order_id], [1, null]);
   assert.equal((await robot.call('POST', `${path}/renew`, {})).status, 403);

@@ -47,6 +47,8 @@ export const certificateSummary = z.strictObject({
   renewals: z.int(),
   renewal,
   hook_url: z.string().nullable(),
+  hook_failures: z.int().describe('How often the hook could not be told of this certificate; the audit says why'),
+  hook_next_try: z.string().nullable().describe('When it is told next; null: it was told, or was given up'),
   created_at: z.string(),
   updated_at: z.string(),
 });
@@ -59,6 +61,8 @@ export const certificateOutput = certificateSummary.extend({
   dns_provider: z.string().nullable(),
   profile: z.string().nullable(),
 });
+
+export type CertificateView = z.output<typeof certificateOutput>;
 
 export function summarize(row: CertificateRow, now: number): z.output<typeof certificateSummary> {
   const leaf = new X509Certificate(row.chain);
@@ -78,6 +82,8 @@ export function summarize(row: CertificateRow, now: number): z.output<typeof cer
     renewals: row.renewals,
     renewal: viewRenewal(row),
     hook_url: definition.hook_url ?? null,
+    hook_failures: row.hook_attempts,
+    hook_next_try: row.hook_at === null ? null : toRfc3339(row.hook_at),
     created_at: toRfc3339(row.created_at),
     updated_at: toRfc3339(row.updated_at),
   };

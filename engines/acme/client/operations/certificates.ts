@@ -9,6 +9,7 @@ import { assertAllowed } from '#acme/client/allowed-names.ts';
 import { certificateResource, nextAction, renewalOf } from '#acme/client/acts/maintain-certificate.ts';
 import {
   blocksOf,
+  type CertificateView,
   certificateOutput,
   certificateSummary,
   requireCertificate,
@@ -121,6 +122,11 @@ export const downloadCertificate = defineOperation({
     chain: z.array(z.string()).describe('Certificates above it, PEM, nearest first'),
     full_chain: z.string().describe('The certificate and its chain, PEM, as servers take it'),
     private_key: z.string().optional().describe('PKCS #8, PEM; returned once'),
+    key: z
+      .enum(['returned', 'elsewhere', 'collected', 'deleted'])
+      .describe(
+        'returned: it is here, this once; elsewhere: a CSR brought it; collected: it was returned before; deleted: before anybody fetched it. Where it is lost, renew the certificate',
+      ),
     not_after: z.string(),
   }),
   http: { method: 'POST', path: '/acme/certificates/{id}/download' },
@@ -140,7 +146,8 @@ export const downloadCertificate = defineOperation({
       full_chain: row.chain,
       not_after: shown.not_after,
     };
-    if (row.private_key === null || row.key_collected_at !== null) return { output, audit: { key: false } };
+    if (row.private_key === null || row.key_collected_at !== null)
+      return { output: { ...output, key: withoutKey(shown.key) }, audit: { key: false } };
     const place = { table: 'acme_certificates', row: row.id, column: 'private_key' } as const;
     const key = await openKey(deps.sealer, place, row.private_key);
     const set = {
@@ -149,7 +156,7 @@ export const downloadCertificate = defineOperation({
       updated_at: grant.now,
     };
     return {
-      output: { ...output, private_key: key.export({ type: 'pkcs8', format: 'pem' }) },
+      output: { ...output, key: 'returned' as const, private_key: key.export({ type: 'pkcs8', format: 'pem' }) },
       changes: [
         update(
           'acme_certificates',
@@ -162,6 +169,10 @@ export const downloadCertificate = defineOperation({
     };
   },
 });
+
+function withoutKey(key: CertificateView['key']): 'elsewhere' | 'collected' | 'deleted' {
+  return key === 'elsewhere' || key === 'deleted' ? key : 'collected';
+}
 
 function keepsKey(row: CertificateRow): boolean {
   return row.renew === 1 && row.state === 'valid' && parseDefinition(row).reuse_key;

@@ -12,7 +12,7 @@ import {
   orderSchema,
   readObject,
 } from '#acme/client/wire/objects.ts';
-import { AcmeProblem, MalformedAnswer } from '#acme/client/wire/problem.ts';
+import { AcmeProblem, MalformedAnswer, plainText } from '#acme/client/wire/problem.ts';
 import { readIdentifier, sameNames } from '#acme/client/identifiers.ts';
 import type { OrderDefinition, OrderProgress } from './definition.ts';
 import type { StepContext } from './context.ts';
@@ -33,7 +33,9 @@ const second = 1000;
 
 /** RFC 8555 §7.4. When the answer is lost, the next one is another order, or the same: authorities reuse those that are open. */
 const begin: Step = async ({ deps, row, definition, steps, account }) => {
-  const { newOrder } = await account.connection.directory();
+  const { newOrder, meta } = await account.connection.directory();
+  const unknown = unknownProfile(definition, Object.keys(meta?.profiles ?? {}));
+  if (unknown !== undefined) return { kind: 'fail', reason: unknown };
   const answer = await ask(account, newOrder, {
     identifiers: definition.identifiers,
     ...(definition.profile === undefined ? {} : { profile: definition.profile }),
@@ -60,6 +62,13 @@ const begin: Step = async ({ deps, row, definition, steps, account }) => {
 /** What stays when the authority is asked for another order. */
 function throughout({ restarts = 0, failed }: OrderProgress): OrderProgress {
   return { restarts, ...(failed === undefined ? {} : { failed }) };
+}
+
+/** draft-ietf-acme-profiles §4: none is asked for that is not advertised. Some authorities would take it, and ignore it. */
+function unknownProfile({ profile }: OrderDefinition, offered: readonly string[]): string | undefined {
+  if (profile === undefined || offered.includes(profile)) return undefined;
+  const names = plainText(offered.slice(0, 20).join(', '));
+  return `The authority offers no profile ${profile}, but ${names === '' ? 'none at all' : names}.`;
 }
 
 /** RFC 8555 §7.1.3: the order holds the identifiers that were sent. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
 import { finalStates, openStates, type OrderRow } from '#acme/client/tables.ts';
-import { type OrderProgress, parseDefinition, parseProgress } from './definition.ts';
+import { type ChallengeType, type OrderProgress, parseDefinition, parseProgress } from './definition.ts';
 import { mostOrders } from './repeat.ts';
 
 /** An order as it is shown: what it is, and what waits for whom. */
@@ -50,6 +50,7 @@ export function viewOrder(row: OrderRow): OrderView {
   const definition = parseDefinition(row);
   const progress = parseProgress(row);
   const { failed } = progress;
+  const error = row.last_error ?? (row.ended_at === null ? (failed?.reason ?? null) : null);
   return {
     id: row.id,
     account: row.account,
@@ -61,8 +62,8 @@ export function viewOrder(row: OrderRow): OrderView {
     profile: definition.profile ?? null,
     renewal: row.renewal === 1,
     url: row.url,
-    next: nextOf(row, progress),
-    error: row.last_error ?? (row.ended_at === null ? (failed?.reason ?? null) : null),
+    next: nextOf(row, progress, definition.challenge),
+    error,
     attempts: row.attempts + (failed?.orders ?? 0),
     give_up_at: row.ended_at === null ? toRfc3339(row.give_up_at) : null,
     created_at: toRfc3339(row.created_at),
@@ -96,13 +97,16 @@ const waiting: Readonly<Record<OrderRow['state'], Waiting>> = {
   cancelled: { waiting_for: 'nobody', action: 'Order again if the certificate is wanted after all.' },
 };
 
-function nextOf(row: OrderRow, { challenges = [], failed }: OrderProgress): Next {
+function nextOf(row: OrderRow, { challenges = [], failed }: OrderProgress, challenge: ChallengeType): Next {
   const isOver = row.ended_at !== null;
   const shown = row.state === 'operator' || (row.state === 'propagating' && row.dns_provider === null);
   const records = shown ? challenges.flatMap(({ record: each }) => (each ? [each] : [])) : [];
   const stalled = row.attempts > 0 && !isOver;
+  const { waiting_for: whom, action } = stalled ? retrying(waiting[row.state]) : waiting[row.state];
+  const more = [isOver ? undefined : countOf(failed), notProved(row, challenge) ? needs[challenge] : undefined];
   return {
-    ...counted(stalled ? retrying(waiting[row.state]) : waiting[row.state], isOver ? undefined : failed),
+    waiting_for: whom,
+    action: [action, ...more.filter((each) => each !== undefined)].join(' '),
     until: isOver || row.next_action_at === null ? null : toRfc3339(row.next_action_at),
     records: records.map((each) => ({ type: 'TXT', ...each })),
   };
@@ -113,8 +117,18 @@ function retrying({ waiting_for: whom, action }: Waiting): Waiting {
 }
 
 /** RFC 8555 §7.1.6: what the authority made invalid is ordered anew. */
-function counted({ waiting_for: whom, action }: Waiting, failed: OrderProgress['failed']): Waiting {
-  if (failed === undefined) return { waiting_for: whom, action };
-  const order = `${failed.orders + 1} of at most ${mostOrders}`;
-  return { waiting_for: whom, action: `${action} The authority made the order before invalid; this one is ${order}.` };
+function countOf(failed: OrderProgress['failed']): string | undefined {
+  if (failed === undefined) return undefined;
+  return `The authority made the order before invalid; this one is ${failed.orders + 1} of at most ${mostOrders}.`;
+}
+
+/** What must be so for a proof, which is what is wrong most often. */
+const needs: Readonly<Record<ChallengeType, string>> = {
+  'http-01': 'Port 80 of every name must lead to this server, or to its CHANCERY_PUBLIC_LISTEN.',
+  'tls-alpn-01': 'Port 443 of every name must lead to CHANCERY_ACME_TLS_ALPN_LISTEN of this server.',
+  'dns-01': 'Every server of the zone must show the TXT records.',
+};
+
+function notProved({ last_error: error, state }: OrderRow, challenge: ChallengeType): boolean {
+  return (state === 'failed' || state === 'created') && (error?.includes(` is invalid: ${challenge}: `) ?? false);
 }

@@ -32,7 +32,7 @@ export async function tellHook(deps: ClientDeps, row: CertificateRow): Promise<D
   return {
     set: {
       hook_serial: over ? null : row.hook_serial,
-      hook_attempts: over ? 0 : attempts,
+      hook_attempts: attempts,
       hook_at: over ? null : now + pause,
     },
     failure,
