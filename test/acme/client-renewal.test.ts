@@ -134,6 +134,16 @@ test('renewal stops when who ordered may not order any more, is seen before the 
   assert.deepEqual([over.renewals, over.renewal.order_id], [1, null]);
   assert.equal((await robot.call('POST', `${path}/renew`, {})).status, 403);
   assert.equal((await robot.call('PATCH', path, { take_over: true })).status, 403);
+  // May order and change, but not fetch: what waits to be fetched is not to be had by becoming its owner.
+  const changer = [
+    rule,
+    { effect: 'allow', operations: ['acme.update_certificate'], resources: ['acme/certificates/*'] },
+  ];
+  await server.ok('POST', 'policies', { name: 'changer', rules: changer });
+  await server.ok('POST', 'principals', { name: 'changer', kind: 'service', policies: ['changer'] });
+  const other = server.as((await server.ok('POST', 'principals/changer/keys', {})).key);
+  assert.equal((await other.call('PATCH', path, { renew: true })).status, 200);
+  assert.equal((await other.call('PATCH', path, { take_over: true })).status, 403);
   const taken = await server.ok('PATCH', path, { take_over: true });
   assert.equal(taken.principal, 'admin');
   const renewed = await until(

@@ -151,7 +151,7 @@ export const listExpiring = defineOperation({
     next_cursor: nextCursor,
   }),
   http: { method: 'GET', path: '/pki/certificates/expiring' },
-  cli: { columns: ['serial_number', 'names', 'kind', 'role', 'not_after', 'renewed_by'] },
+  cli: { columns: ['serial_number', 'names', 'kind', 'role', 'not_after', 'renewed_by', 'renewal_error'] },
   effect: 'read',
   resource: () => 'pki/certificates',
   async run(grant, input, deps: PkiDeps) {

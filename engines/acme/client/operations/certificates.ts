@@ -187,7 +187,9 @@ export const updateCertificate = defineOperation({
     take_over: z
       .boolean()
       .default(false)
-      .describe('Whether it is yours from now on: renewals ask about your rights, not those of who ordered it'),
+      .describe(
+        'Whether it is yours from now on: renewals ask about your rights, not those of who ordered it; you must be allowed to order it, and to do with it what its owner may',
+      ),
     renew: z.boolean().optional().describe('Whether to renew it by itself'),
     hook_url: hookUrlField.nullable().optional().describe('Another URL of the hook; null removes it'),
   }),
@@ -208,7 +210,7 @@ export const updateCertificate = defineOperation({
           hint: 'Order it again with hook_url.',
         },
       );
-    if (input.take_over) await assertMayOrder(deps, grant, row);
+    if (input.take_over) await assertMayHave(deps, grant, row);
     const hook = input.hook_url === undefined ? before : (input.hook_url ?? undefined);
     const renew = input.renew === undefined ? row.renew : input.renew ? 1 : 0;
     const set = {
@@ -239,6 +241,16 @@ async function assertMayOrder({ delegation }: ClientDeps, grant: Grant, row: Cer
     operation: 'acme.create_order',
     resource: `acme/accounts/${row.account}`,
   });
+}
+
+/** Who it belongs to may do all of this without a rule: nobody gets by that what they may not. */
+const ofTheOwner = ['get', 'download', 'update', 'renew', 'revoke', 'delete'];
+
+async function assertMayHave(deps: ClientDeps, grant: Grant, row: CertificateRow): Promise<void> {
+  await assertMayOrder(deps, grant, row);
+  const resource = certificateResource(row);
+  for (const verb of ofTheOwner)
+    await deps.delegation.assertMayItself(grant, { operation: `acme.${verb}_certificate`, resource });
 }
 
 function takenOver({ principal, sourceAddress }: Grant) {
