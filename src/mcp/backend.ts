@@ -36,15 +36,6 @@ export interface CallContext {
   readonly signal: AbortSignal;
   readonly idempotencyKey?: string | undefined;
   readonly approvalId?: string | undefined;
-  /** Tells the client how far it is; present when the client asked for it. Never throws. */
-  readonly progress?: ((report: ProgressReport) => void) | undefined;
-}
-
-export interface ProgressReport {
-  readonly done: number;
-  readonly total?: number | undefined;
-  /** One short sentence of ours, with nothing in it that came from outside. */
-  readonly message?: string | undefined;
 }
 
 export interface BackendReply {

@@ -1,45 +1,26 @@
 import type { ServerContext } from '@modelcontextprotocol/server';
-import type { ProgressReport } from './backend.ts';
 
 /** Milliseconds between two signs of life. Clients give up on calls that say nothing for a minute or so. */
 const interval = 2000;
 
-export interface Progress {
-  /** Absent when the client did not ask. */
-  readonly report: ((report: ProgressReport) => void) | undefined;
-  stop(): void;
-}
-
-const silent: Progress = { report: undefined, stop: () => undefined };
-
-/** Tells the client that the call goes on, if it sent a token for that; until then, the seconds that it took so far. */
-export function reportProgress({ mcpReq }: ServerContext): Progress {
-  const token = mcpReq._meta?.progressToken;
-  if (token === undefined) return silent;
+/**
+ * Tells the client that the call goes on, if it sent a token for that: seconds, and no share of the work. What an operation
+ * does is decided and committed at once, so there is no half of it to tell of. Returns what ends it.
+ */
+export function startHeartbeat({ mcpReq }: ServerContext, tool: string): () => void {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return () => undefined;
   const started = performance.now();
   let last = 0;
-  let told = false;
-  const send = (progress: number, total: number | undefined, message: string | undefined): void => {
+  const timer = setInterval(() => {
+    const progress = Math.round((performance.now() - started) / 1000);
     // The protocol wants it to grow (basic/utilities/progress).
     if (progress <= last) return;
     last = progress;
-    const params = {
-      progressToken: token,
-      progress,
-      ...(total === undefined ? {} : { total }),
-      ...(message === undefined ? {} : { message }),
-    };
-    mcpReq.notify({ method: 'notifications/progress', params }).catch(() => undefined);
-  };
-  const timer = setInterval(() => {
-    const seconds = Math.round((performance.now() - started) / 1000);
-    if (!told) send(seconds, undefined, `still at work after ${seconds} s`);
+    const message = `${tool} is under way for ${progress} s`;
+    mcpReq
+      .notify({ method: 'notifications/progress', params: { progressToken, progress, message } })
+      .catch(() => undefined);
   }, interval);
-  return {
-    report: ({ done, total, message }) => {
-      told = true;
-      send(done, total, message);
-    },
-    stop: () => clearInterval(timer),
-  };
+  return () => clearInterval(timer);
 }

@@ -14,7 +14,7 @@ import {
   searchTool,
 } from './meta-tools.ts';
 import { callText, fieldHelp, nextStep, type Reach } from './next-step.ts';
-import { reportProgress } from './progress.ts';
+import { startHeartbeat } from './progress.ts';
 import { searchOperations } from './search.ts';
 import type { Surface } from './surface.ts';
 import { unknownTool } from './unknown-tool.ts';
@@ -49,16 +49,16 @@ async function callTool(
   args: Arguments,
   context: ServerContext,
 ): Promise<CallToolResult> {
-  const progress = reportProgress(context);
+  const stop = startHeartbeat(context, name);
   try {
-    return result(await run(options, name, args, { ...fromMeta(context), progress: progress.report }));
+    return result(await run(options, name, args, fromMeta(context)));
   } catch (thrown) {
     if (!(thrown instanceof BackendError)) throw thrown;
     const operation = operationOf(options, name, args);
     const next = nextStep(thrown, { operation: operation?.id, reach: reachOf(options) });
     return failureResult(viewFailure(thrown, next, operation && fieldHelp(operation, thrown)));
   } finally {
-    progress.stop();
+    stop();
   }
 }
 

@@ -167,7 +167,9 @@ test('a long call tells the client that it goes on, and ends when the client can
     { name: 'pki_list_roles', arguments: {} },
     {
       signal: abort.signal,
-      onprogress: ({ progress }) => {
+      onprogress: ({ progress, total, message }) => {
+        // Seconds, said as such: nobody knows how much is left.
+        assert.deepEqual([total, message], [undefined, `pki_list_roles is under way for ${progress} s`]);
         told.push(progress);
         if (told.length === 2) abort.abort();
       },
