@@ -86,11 +86,13 @@ function describeText(operation: string | undefined): string {
 }
 
 /** What the operator of the MCP server closed, no policy opens: to ask the policy about it leads nowhere. */
-function deniedStep({ members }: BackendError, { operation, reach }: Refused): string {
+function deniedStep({ members, message }: BackendError, { operation, reach }: Refused): string {
   if (members['closed_by'] === closedByOperator.closed_by)
     return 'Tell the user that the operator of this MCP server closed this, and go on without it. Another tool or spelling is refused too.';
-  const test = operation === undefined ? undefined : callText(reach, 'policy.test_policy', { operation });
-  const explain = test === undefined ? '' : ` ${test}, with the resource, explains the decision.`;
+  const resource = / on ([a-z0-9/_.-]{1,255})\.$/.exec(message)?.[1];
+  const asked = operation !== undefined && resource !== undefined;
+  const test = asked ? callText(reach, 'policy.test_policy', { operation, resource }) : undefined;
+  const explain = test === undefined ? '' : ` ${test} explains the decision.`;
   const self = callText(reach, 'auth.whoami') ?? 'auth_whoami {}';
   return `${self} shows what this token may do.${explain} Tell the user what is missing; do not try other spellings.`;
 }

@@ -13,7 +13,7 @@ export function unknownTool(reach: Reach, name: string): string {
   if (tools.length > 0) return `${none} The nearest: ${tools.join(', ')}.`;
   const calls = nearestOperations(reach.operations, name).flatMap((id) => callText(reach, id) ?? []);
   const nearest = calls.length > 0 ? ` The nearest: ${calls.join('; ')}.` : '';
-  return `${none}${nearest} search_operations {"query":"…"} finds operations by words.`;
+  return `${none}${nearest} search_operations {"query":"…"} finds operations by words; what this token could never call is not found.`;
 }
 
 /** Clients put the name of the server before that of a tool, and models call operations by id. */

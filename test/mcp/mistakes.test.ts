@@ -267,7 +267,10 @@ for (const [transport, connect] of Object.entries(transports)) {
       const context = { after: (end: () => unknown) => ends.unshift(end) } as unknown as TestContext;
       const poor = await connect(context, server, { token: key });
       const { next } = await callRefused(poor, 'pki_list_roles');
-      assert.match(next, /^auth_whoami \{\} shows .* policy_test_policy \{"operation":"pki\.list_roles"\}/);
+      assert.match(
+        next,
+        /^auth_whoami \{\} shows .* policy_test_policy \{"operation":"pki\.list_roles","resource":"pki\/roles"\}/,
+      );
     });
   });
 }

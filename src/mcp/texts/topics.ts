@@ -68,8 +68,9 @@ For a lost key use \`pki.report_key_compromise\` {certificate}: it revokes all c
 
 Results hold no private key, no password and no token. Where one was made, \`delivery\` says where it went.
 
-- method claim: it waits on the server, sealed, for the same principal, for a short time. \`chancery claim HANDLE --out FILE\` or \`chancery claim HANDLE -- COMMAND\`, run where it is needed, gets it, once. A second attempt is refused and raises an alarm.
+- method claim: it waits on the server, sealed, for the same principal, for a short time. \`chancery claim - --out FILE\` or \`chancery claim - -- COMMAND\`, run where it is needed with the handle on stdin, gets it, once. A second attempt is refused and raises an alarm.
 - method file: it is in files that only their owner can read, on the machine of the MCP server (stdio); files names them.
+- method earlier: this is the kept answer of an earlier call with the same idempotency_key; its secrets went out with the first answer. \`claim.list_claims\` {mine, state} shows what still waits. Without the first answer: revoke what was made, and call with a new key.
 - method withheld: it could not be delivered and is gone. Revoke what was made, and ask again.
 
 Do not ask the user to paste a secret, do not read the files, do not claim in order to look: pass the path or the handle on to the program that needs it.`,
@@ -94,8 +95,8 @@ Some calls need the agreement of another principal. They are refused with approv
 
 An error has a code, a message, mostly a hint and the next step.
 
-- invalid_request: details name the field. describe_operation shows what it takes.
-- denied: a policy, the token, or the operator of this MCP server says no. \`policy.test_policy\` {operation, resource} explains. Do not try other spellings.
+- invalid_request: details name the field, fields what the operation takes. describe_operation shows the whole.
+- denied: a policy, the token, or (closed_by mcp_operator) the operator of this MCP server says no. \`policy.test_policy\` {operation, resource} explains. Do not try other spellings.
 - refused: a role or an authority does not allow it. The message says what is allowed, nearest_request is a request that would pass.
 - not_found: missing, or of another namespace; both answer alike.
 - wrong_state, conflict, already_exists: read what there is, then decide.
