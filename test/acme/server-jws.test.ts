@@ -61,7 +61,7 @@ test('row 3, RFC 8555 §6.1: answers may be read by scripts of any origin', asyn
     origin: 'https://a.test',
   });
   assert.equal(headers['access-control-allow-origin'], '*');
-  assert.match(String(headers['access-control-expose-headers']), /Replay-Nonce/);
+  assert.equal(headers['access-control-expose-headers'], '*');
   const preflight = await client.send('OPTIONS', newOrderUrl(), undefined, {
     origin: 'https://a.test',
     'access-control-request-method': 'POST',
@@ -70,6 +70,16 @@ test('row 3, RFC 8555 §6.1: answers may be read by scripts of any origin', asyn
   assert.equal(preflight.status, 204);
   assert.match(String(preflight.headers['access-control-allow-methods']), /POST/);
   assert.match(String(preflight.headers['access-control-allow-headers']), /content-type/i);
+});
+
+test('RFC 8555 §7.4: no other header names the Location, since getssl takes each that does for one', async () => {
+  const { status, headers } = await client.post(newOrderUrl(), dnsNames('a.example.com'));
+  assert.equal(status, 201);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`);
+  assert.deepEqual(
+    lines.filter((line) => /location/i.test(line)),
+    [`location: ${headers.location}`],
+  );
 });
 
 test('row 4, RFC 8555 §6.2: another content type is 415 malformed', async () => {
