@@ -64,6 +64,38 @@ test('who may read the name of the transaction ends none, and leaves none prepar
   assert.deepEqual(await target.run('XA RECOVER'), []);
 });
 
+test('where a definer tells the name, a statement that left the transaction is not answered, whatever it puts in its place', async () => {
+  await target.run(
+    `CREATE SQL SECURITY DEFINER VIEW app.peek AS SELECT REPLACE(REPLACE(XID_GTRID, CHAR(0), ''), '0x', '') AS name
+       FROM performance_schema.events_transactions_current WHERE XA_STATE = 'ACTIVE'`,
+  );
+  const leave = (then: string) => `BEGIN NOT ATOMIC
+    DECLARE x TEXT;
+    SELECT CONCAT('X''', name, '''') INTO x FROM app.peek LIMIT 1;
+    EXECUTE IMMEDIATE CONCAT('XA END ', x);
+    EXECUTE IMMEDIATE CONCAT('XA ROLLBACK ', x);
+    ${then}
+    SELECT seq FROM seq_1_to_500;
+  END`;
+  const tricks = [
+    leave(''),
+    leave("EXECUTE IMMEDIATE CONCAT('XA START ', x);"),
+    leave("SET SESSION TRANSACTION READ WRITE; INSERT INTO app.notes VALUES ('written'); COMMIT;"),
+    leave(
+      "SET SESSION TRANSACTION READ WRITE; START TRANSACTION; EXECUTE IMMEDIATE 'COMMIT'; EXECUTE IMMEDIATE CONCAT('XA START ', x);",
+    ),
+  ];
+  for (const sql of tricks)
+    for (const limits of [{}, { max_rows: 3 }]) {
+      const { status, body } = await server.call('POST', 'database/roles/writer/query', { sql, ...limits });
+      assert.equal(status, 422, JSON.stringify([sql, body]));
+      assert.match(body.detail, /reached for the transaction/, sql);
+    }
+  // The server let it happen, and that is why the answer is a refusal with a word about it.
+  assert.ok((await target.run('SELECT note FROM app.notes')).length > 0);
+  assert.deepEqual(await target.run('XA RECOVER'), []);
+});
+
 test('who may not is answered', async () => {
   const { rows } = await server.ok('POST', 'database/roles/writer/query', { sql: 'SELECT 1' });
   assert.deepEqual(rows, [[1]]);

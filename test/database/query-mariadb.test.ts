@@ -151,11 +151,13 @@ test('what writes is refused by the database, whatever the statement does before
     assert.deepEqual([status, body.code], [422, 'refused'], `${sql}: ${JSON.stringify(body)}`);
     assert.match(body.detail, /^The server says: .+ \(\d+\)/, sql);
   }
-  // A handler that swallows every refusal of the server: the statement ends well, and has done nothing.
+  // A handler that swallows every refusal of the server: the statement ends well, has done nothing, and is told nothing.
   const swallowing = `BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; XA END ''; XA ROLLBACK ''; COMMIT;
     ROLLBACK; SET SESSION TRANSACTION READ WRITE; SET autocommit = 1; START TRANSACTION READ WRITE;
     INSERT INTO notes VALUES ('x'); INSERT INTO aria VALUES (1); COMMIT; END`;
-  assert.equal((await ask(swallowing)).status, 200);
+  const swallowed = await ask(swallowing);
+  assert.equal(swallowed.status, 422);
+  assert.match(swallowed.body.detail, /reached for the transaction/);
   await assertNothingLeft();
 });
 

@@ -178,6 +178,75 @@ test('no statement makes the transaction writable and then writes', async () => 
   await assertNothingLeft();
 });
 
+test('what outlives a transaction elsewhere does not outlive the query', async () => {
+  const lasting = [
+    'SELECT pg_advisory_lock(4711)',
+    'SELECT pg_advisory_lock_shared(4712)',
+    "SELECT set_config('search_path', 'elsewhere', false)",
+    'SET SESSION work_mem = 65536',
+    'LISTEN elsewhere',
+    "SELECT pg_notify('elsewhere', 'x')",
+    "NOTIFY elsewhere, 'x'",
+    'PREPARE kept AS SELECT 1',
+    'DECLARE kept CURSOR FOR SELECT 1',
+    'SELECT pg_export_snapshot()',
+    'LOCK TABLE notes IN ACCESS EXCLUSIVE MODE',
+    'SELECT lo_creat(-1)',
+    "SELECT lo_from_bytea(0, 'x')",
+  ];
+  for (const sql of lasting) await ask(sql);
+  assert.deepEqual(await world.root("SELECT objid FROM pg_locks WHERE locktype = 'advisory'"), []);
+  assert.deepEqual(await world.root('SELECT oid FROM pg_largeobject_metadata'), []);
+  assert.deepEqual(await world.root("SELECT relname FROM pg_class WHERE relname LIKE 'kept%'"), []);
+  assert.deepEqual(await world.root("SELECT name FROM pg_ls_dir('pg_snapshots') AS name"), []);
+  await assertNothingLeft();
+});
+
+test('what reaches out of the transaction is refused to whoever is not given it', async () => {
+  const reaching = [
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "COPY (SELECT 1) TO '/tmp/chancery-query'",
+    "COPY notes FROM PROGRAM 'true'",
+    "SELECT lo_export(1, '/tmp/chancery-query')",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    'CREATE EXTENSION dblink',
+    'CREATE FOREIGN DATA WRAPPER w',
+    "ALTER ROLE CURRENT_USER SET search_path = 'x'",
+    "ALTER ROLE CURRENT_USER PASSWORD 'x'",
+    "ALTER ROLE CURRENT_USER VALID UNTIL 'infinity'",
+    'ALTER SYSTEM SET work_mem = 65536',
+    'CHECKPOINT',
+    'SELECT pg_reload_conf()',
+    'SELECT pg_switch_wal()',
+    'SELECT pg_stat_reset()',
+    "SELECT pg_create_restore_point('x')",
+    "SELECT pg_create_logical_replication_slot('x', 'test_decoding')",
+    "COMMENT ON TABLE notes IS 'x'",
+    'VACUUM notes',
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'chancery_admin'",
+  ];
+  for (const sql of reaching) {
+    const { status, body } = await ask(sql);
+    assert.deepEqual([status, body.code], [422, 'refused'], `${sql}: ${JSON.stringify(body)}`);
+  }
+  await assertNothingLeft();
+});
+
+test('what the set-up script adds for queries takes away what writes the log of the server without a right to write', async () => {
+  const emit = "SELECT pg_logical_emit_message(false, 'x', 'y') IS NOT NULL";
+  assert.equal((await ask(emit)).status, 200);
+  const { script } = await server.ok('POST', 'database/admin-setup', { engine: 'postgresql' });
+  const [, hardening] = /\/\*\n(.*)\*\//s.exec(script) ?? [];
+  assert.ok(hardening);
+  await world.root(hardening);
+  const { status, body } = await ask(emit);
+  assert.equal(status, 422);
+  assert.match(body.detail, /permission denied for function .* \(42501\)/);
+  assert.equal((await rows('SELECT 1')).user_removed, true);
+});
+
 test('several statements, none, and what is none are refused', async () => {
   const several = await ask("SELECT 1; INSERT INTO notes VALUES ('x')");
   assert.match(several.body.detail, /cannot insert multiple commands/);

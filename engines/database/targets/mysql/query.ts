@@ -20,9 +20,9 @@ import { connect, leave, type MysqlSettings } from './session.ts';
  * One statement of somebody else, as a leased user. A transaction that is READ ONLY is not enough: a procedure, and on
  * MariaDB any block (`BEGIN NOT ATOMIC … END` is one statement), may COMMIT, make the session READ WRITE, and write. So the
  * transaction is an XA one: until XA END names it, the server refuses everything that would end it or begin another, and
- * its name is random. It is prepared by nobody, and rolled back with the end of the session. The statement goes by the
+ * its name is random. It is prepared by nobody, and rolled back afterwards, which must succeed. The statement goes by the
  * binary protocol, which takes one. A user who may read the name where the server tells it could end the transaction, so
- * no statement of such a one is run.
+ * no statement of such a one is run. Where one found another way, which is looked for after it, its answer is not told.
  */
 export async function runQuery(
   settings: MysqlSettings,
@@ -39,21 +39,22 @@ export async function runQuery(
   const watch = watchSession(stream, query, rows);
   let columns: readonly FieldPacket[] = [];
   try {
-    await watch.run(setUp(connection, query));
+    const name = await watch.run(setUp(connection, query));
     const read = execute(connection, query, rows, (fields) => (columns = fields), watch.end);
     await watch.run(read);
+    await watch.run(rollBack(connection, name));
     await leave(connection);
   } catch (error) {
     connection.destroy();
-    if (rows.truncatedBy === null) throw toQueryError(error, query);
+    if (rows.truncatedBy === null || error instanceof LeftError) throw toQueryError(error, query);
   } finally {
     watch.stop();
   }
   return { columns: columns.map(describe), rows: rows.rows, truncatedBy: rows.truncatedBy };
 }
 
-/** `sql_select_limit` keeps the server from sending what would be thrown away; a LIMIT of the statement goes before it. */
-async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): Promise<void> {
+/** Resolves with the name of the transaction. `sql_select_limit` keeps the server from sending what would be thrown away; a LIMIT of the statement goes before it. */
+async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): Promise<string> {
   const session = connection.promise();
   const [[row]] = (await session.query('SELECT VERSION() AS version')) as unknown as [{ version: string }[]];
   const mariadb = /mariadb/i.test(row?.version ?? '');
@@ -63,8 +64,9 @@ async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): P
     `SET SESSION time_zone = '+00:00', lock_wait_timeout = ${wait}, sql_select_limit = ${maxRows + 1}, ${limit}`,
   );
   await session.query('SET SESSION TRANSACTION READ ONLY');
+  const name = `X'${randomBytes(16).toString('hex')}'`;
   try {
-    await session.query(`XA START X'${randomBytes(16).toString('hex')}'`);
+    await session.query(`XA START ${name}`);
   } catch (cause) {
     throw new TargetError('statement', 'This server cannot keep a statement from writing: it has no XA transactions.', {
       hint: 'Lease a user of a role that may only read, and run the statement as that user.',
@@ -72,6 +74,42 @@ async function setUp(connection: Connection, { timeout, maxRows }: ReadQuery): P
     });
   }
   if (await showsItsName(connection)) throw nameShown();
+  return name;
+}
+
+/**
+ * Ends the transaction, which only works when it is still the one that was begun. That nothing has ended it meanwhile and
+ * begun one of its name, the counters of the session say: they count every try. Throws TargetError when it was left.
+ */
+async function rollBack(connection: Connection, name: string): Promise<void> {
+  const session = connection.promise();
+  await session.query('SET SESSION sql_select_limit = DEFAULT');
+  const [rows] = (await session.query("SHOW SESSION STATUS LIKE 'Com\\_xa\\_%'").catch(refusedByServer)) as unknown as [
+    { Variable_name: string; Value: string }[],
+  ];
+  const counted = new Map(rows.map((row) => [row.Variable_name.toLowerCase(), Number(row.Value)]));
+  const others = ['com_xa_end', 'com_xa_rollback', 'com_xa_prepare', 'com_xa_commit'];
+  const untouched = counted.get('com_xa_start') === 1 && others.every((counter) => counted.get(counter) === 0);
+  try {
+    await session.query(`XA END ${name}`);
+    await session.query(`XA ROLLBACK ${name}`);
+  } catch (cause) {
+    // Nothing of a transaction that a deadlock or a timeout rolled back is left to be rolled back.
+    if (!untouched || !rolledBack.has((cause as { errno?: number }).errno ?? 0)) throw new LeftError(cause);
+  }
+  if (!untouched) throw new LeftError();
+}
+
+/** XA_RBROLLBACK, XA_RBTIMEOUT, XA_RBDEADLOCK. */
+const rolledBack: ReadonlySet<number> = new Set([1402, 1613, 1614]);
+
+class LeftError extends TargetError {
+  constructor(cause?: unknown) {
+    super('statement', 'The statement reached for the transaction that keeps it from writing.', {
+      hint: 'Its answer is not told, and what it did may stay: look at what the role may write, and take it from the role.',
+      cause,
+    });
+  }
 }
 
 /** Where the server tells statements and transactions of a session, for those who may read it. */
@@ -126,7 +164,8 @@ function execute(
   });
   command.on('result', (row: unknown) => {
     if (results !== 1 || !Array.isArray(row)) return;
-    if (rows.add(row as QueryValue[])) return;
+    // What is one too many is the last, but for a LIMIT of the statement; of what goes beyond the bytes no more is wanted.
+    if (rows.add(row as QueryValue[]) || rows.truncatedBy === 'rows') return;
     endSession();
     done.resolve();
   });

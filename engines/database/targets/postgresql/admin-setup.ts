@@ -38,9 +38,30 @@ END
     '-- The administrator of Chancery on this server. Run it as a superuser, in any database.',
     '-- Then set a password, so that it stands in no log: \\password <the role> in psql.',
     `DO ${tag}${body}${tag};`,
+    ...queryHardening,
     '',
   ].join('\n');
 }
+
+/**
+ * Not run by itself, since it takes something from everybody, and in one database only. What the function writes is not taken
+ * back when its transaction is, nor refused in one that is READ ONLY (PostgreSQL §9.28.6). Its signature differs by version.
+ */
+const queryHardening = [
+  '-- Where agents query (database.run_query): run this too, in each of those databases. It takes from everybody but superusers,',
+  '-- and those to whom you grant it again, a function that fills the write-ahead log, whatever a transaction may write.',
+  '/*',
+  'DO $query$',
+  'DECLARE f regprocedure;',
+  'BEGIN',
+  '  FOR f IN SELECT oid FROM pg_catalog.pg_proc',
+  "    WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'",
+  '  LOOP',
+  "    EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);",
+  '  END LOOP;',
+  'END $query$;',
+  '*/',
+];
 
 /** Until PostgreSQL 15, CREATEROLE grants every role that is no superuser; only what it inherits must be given. */
 function grant(role: string, admin: string, options: string, before16: boolean): string {
