@@ -16,6 +16,8 @@ export interface Reach {
 /** Which call was refused. */
 export interface Refused {
   readonly operation: string | undefined;
+  /** What it was given, not validated. */
+  readonly input?: Readonly<Record<string, unknown>> | undefined;
   readonly reach: Reach;
 }
 
@@ -49,7 +51,7 @@ export function nextStep(error: BackendError, refused: Refused): string | undefi
   if (typeof members['next'] === 'string') return members['next'];
   switch (code) {
     case 'invalid_request':
-      return describeText(refused.operation);
+      return argumentStep(error, refused);
     case 'unauthenticated':
       return 'Ask the user for a valid token; nothing can be done without one.';
     case 'denied':
@@ -79,10 +81,18 @@ export function nextStep(error: BackendError, refused: Refused): string | undefi
   }
 }
 
-function describeText(operation: string | undefined): string {
-  return operation === undefined
-    ? 'search_operations finds operations; describe_operation shows every field of one and what it takes.'
-    : `describe_operation ${JSON.stringify({ operation })} shows every field and what it takes.`;
+/** Keys are arguments of run_operation; an id that is none is found in a list; for the rest there is the schema. */
+function argumentStep({ details }: BackendError, refused: Refused): string {
+  const { operation, reach } = refused;
+  if (operation === undefined)
+    return 'search_operations finds operations; describe_operation shows every field of one and what it takes.';
+  const faulty = details.map(({ at }) => at.slice(1));
+  const key = faulty.find((field) => field === 'idempotency_key' || field === 'approval_id');
+  if (key !== undefined && reach.tools.has('run_operation'))
+    return `${key} is an argument of run_operation: call run_operation {"operation":"${operation}","input":{…},"${key}":"…"}.`;
+  const describe = `describe_operation ${JSON.stringify({ operation })} shows every field and what it takes.`;
+  const list = faulty.some((field) => /(?:^|_)id$|serial_number$/.test(field)) ? listStep(refused) : undefined;
+  return list === undefined ? describe : `${describe} ${list}`;
 }
 
 /** What the operator of the MCP server closed, no policy opens: to ask the policy about it leads nowhere. */
@@ -132,10 +142,17 @@ function listStep({ operation, reach }: Refused): string | undefined {
   return call === undefined ? undefined : `Call ${call}, and use a name or id from there.`;
 }
 
-function showStep({ operation, reach }: Refused): string | undefined {
+/** Longer values are no names and no ids. */
+const longestName = 255;
+
+function showStep({ operation, input = {}, reach }: Refused): string | undefined {
   const id = operation === undefined ? undefined : related(operation, 'get', reach);
-  const call = id === undefined || id === operation ? undefined : callText(reach, id, {});
-  return call === undefined ? undefined : `Call ${call}, with its name or id, to see the present state; then decide.`;
+  const needed = reach.operations.find((candidate) => candidate.id === id)?.input.required ?? [];
+  const values = needed.map((field) => [field, input[field]] as const);
+  if (id === undefined || values.some(([, value]) => typeof value !== 'string' || value.length > longestName))
+    return undefined;
+  const call = callText(reach, id, Object.fromEntries(values));
+  return call === undefined ? undefined : `Call ${call} to see the present state; then decide.`;
 }
 
 /** `pki.revoke_certificate` → `pki.list_certificates`, `pki.get_certificate`. */

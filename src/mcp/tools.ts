@@ -55,7 +55,8 @@ async function callTool(
   } catch (thrown) {
     if (!(thrown instanceof BackendError)) throw thrown;
     const operation = operationOf(options, name, args);
-    const next = nextStep(thrown, { operation: operation?.id, reach: reachOf(options) });
+    const input = options.surface.entries.get(name) === undefined ? args['input'] : args;
+    const next = nextStep(thrown, { operation: operation?.id, input: asFields(input), reach: reachOf(options) });
     return failureResult(viewFailure(thrown, next, operation && fieldHelp(operation, thrown)));
   } finally {
     stop();
@@ -150,6 +151,10 @@ function fromMeta({ mcpReq }: ServerContext): CallContext {
     );
   });
   return { signal: mcpReq.signal, approvalId, idempotencyKey };
+}
+
+function asFields(input: unknown): Arguments | undefined {
+  return typeof input === 'object' && input !== null ? (input as Arguments) : undefined;
 }
 
 /** The operation that was called, by its tool or by id. */

@@ -80,6 +80,21 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     args: { lease_id: lease },
     told: [/Call lease_list_leases \{\}/],
   },
+  'something else as the id of a lease': {
+    tool: 'lease_revoke_lease',
+    args: { lease_id: 'chy_web_1' },
+    told: [/not the id of a lease/, /describe_operation.*Call lease_list_leases \{\}/],
+  },
+  'a key beside the fields': {
+    tool: 'pki_issue_certificate',
+    args: { ...names, idempotency_key: 'x' },
+    told: [/idempotency_key is an argument of run_operation: call run_operation/],
+  },
+  'a state that does not allow it': {
+    tool: 'run_operation',
+    args: { operation: 'policy.delete_policy', input: { name: 'administrator' } },
+    told: [/Call run_read_operation \{\\"operation\\":\\"policy\.get_policy\\",\\"input\\":\{\\"name\\":\\"administrator\\"/],
+  },
   'a statement under another name': {
     tool: 'database_run_query',
     args: { role: 'r', query: 'SELECT 1' },
