@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { gather, limited } from '#database/targets/mysql/gather.ts';
 
 /** What revocations that come together share. */
@@ -10,6 +10,7 @@ test('what is asked for while a round is under way is in the next, in the order 
   const turns = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const ask = gather<string, readonly string[]>({
     most: () => 3,
+    width: 1,
     work: async (items) => {
       rounds.push(items);
       await turns[rounds.length - 1]?.promise;
@@ -30,6 +31,7 @@ test('what is asked for while a round is under way is in the next, in the order 
 test('a round that fails fails for those in it only', async () => {
   const ask = gather<string, string>({
     most: () => 2,
+    width: 1,
     work: async (items) => {
       if (items.includes('bad')) throw new Error(`no ${items.join(' ')}`);
       return items.join(' ');
@@ -46,6 +48,7 @@ test('a turn that is refused is told to those who wait, and the next is served',
   let refusals = 1;
   const ask = gather<string, string>({
     most: () => 8,
+    width: 1,
     turn: async () => {
       if (refusals-- > 0) throw new Error('not now');
     },
@@ -53,6 +56,32 @@ test('a turn that is refused is told to those who wait, and the next is served',
   });
   await assert.rejects(ask('a'), { message: 'not now' });
   assert.equal(await ask('b'), 'b');
+});
+
+test('a round that lasts holds up nobody, and no more than so many last at once', async () => {
+  const begun: string[] = [];
+  const silent = Promise.withResolvers<void>();
+  const ask = gather<string, string>({
+    most: () => 1,
+    width: 3,
+    patience: 5,
+    work: async ([item = '']) => {
+      begun.push(item);
+      if (item.startsWith('silent')) await silent.promise;
+      return item;
+    },
+  });
+  const lasting = [ask('silent 1'), ask('silent 2')];
+  assert.equal(await ask('a'), 'a');
+  assert.equal(await ask('b'), 'b');
+  const third = ask('silent 3');
+  const late = ask('c');
+  while (begun.length < 5) await setTimeout(1);
+  await setTimeout(50);
+  assert.deepEqual(begun, ['silent 1', 'silent 2', 'a', 'b', 'silent 3']);
+  silent.resolve();
+  assert.deepEqual(await Promise.all([...lasting, third, late]), ['silent 1', 'silent 2', 'silent 3', 'c']);
+  assert.equal(await ask('d'), 'd');
 });
 
 test('no more than so many are under way, and nobody overtakes', async () => {

@@ -20,7 +20,7 @@ import { assertNoCrash, type Spawn, spawner, temporaryFolder } from './server.ts
  * Between two messages that change something, at the database or in the store, the server changes nothing that outlives
  * it. So the wires know all the points at which a crash can differ, and the code need not name any. As what happens to one
  * user does not touch another, the same thing is stopped at each of its points at the same time, with a user each, and then
- * the server is killed once.
+ * the server is killed once. Revocations begin one after the other: MariaDB is told together to drop users that go together.
  */
 export interface Act {
   readonly what: string;
@@ -92,7 +92,7 @@ interface Scene {
 /** Does everything once with nothing in the way, and says at which points it can be stopped. */
 async function findPoints({ target, wire, spawn }: Scene): Promise<Point[]> {
   const server = await spawn();
-  await foundLeasing(server, target, wire.port, { max_connections: 64 });
+  await foundLeasing(server, target, wire.port, { max_connections: 64, statement_timeout: '15s' });
   const points: Point[] = [];
   for (const act of acts) {
     const leased = await act.prepare?.(server, target);
@@ -134,11 +134,19 @@ async function killAtAll(scene: Scene, points: readonly Point[]): Promise<void> 
     known.set(subject, point);
     return take(seen, step) === point.number ? point.moment : undefined;
   });
-  const answers = prepared.map(({ point, leased }) => outcome(point.act.run(server, leased)));
-  const early = answers.map(async (answer, index) => {
-    throw new Error(`it ended before it was stopped: ${points[index]?.act.what}`, { cause: await answer });
-  });
-  await Promise.race([untilStopped(wire, points.length), ...early]);
+  const answers: Promise<unknown>[] = [];
+  const early: Promise<never>[] = [];
+  const alone = ({ point }: { point: Point }) => point.act.what.startsWith('revoke');
+  for (const [index, { point, leased }] of prepared.toSorted((a, b) => Number(alone(a)) - Number(alone(b))).entries()) {
+    const answer = outcome(point.act.run(server, leased));
+    answers.push(answer);
+    early.push(
+      answer.then((cause) => {
+        throw new Error(`it ended before it was stopped: ${point.act.what}`, { cause });
+      }),
+    );
+    if (alone({ point }) || index === points.length - 1) await Promise.race([untilStopped(wire, index + 1), ...early]);
+  }
   await kill(server, answers);
   const later = await verify(
     scene,

@@ -1,6 +1,6 @@
 import { type Residue, TargetError, type UserName } from '#database/target.ts';
 import { gather } from './gather.ts';
-import type { Pool } from './pool.ts';
+import { half, type Pool } from './pool.ts';
 import { definerOf, type Flavor, identifier, literal } from './quote.ts';
 import { ask, type Row, type Session } from './session.ts';
 
@@ -17,6 +17,7 @@ export interface DefinerSearch {
 export function createDefinerSearch(pool: Pool): DefinerSearch {
   const look = gather<string, readonly Found[]>({
     most: () => mostDefiners,
+    width: half(pool),
     work: (definers) => pool.use((session) => search(session, [...new Set(definers)])),
   });
   return {

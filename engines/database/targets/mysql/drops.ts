@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TargetError, UserName } from '#database/target.ts';
 import { errorNumber } from './errors.ts';
 import { gather } from './gather.ts';
-import type { Pool } from './pool.ts';
+import { half, type Pool } from './pool.ts';
 import { account } from './quote.ts';
 import { dropGroup, dropUserAlone, findAccounts, removeUser } from './removal.ts';
 import type { Session } from './session.ts';
@@ -43,6 +43,7 @@ export function createDrops(pool: Pool): Drops {
   const dropped = gather<UserName, ReadonlyMap<UserName, Removal>>({
     most: () => (mints.since() > quiet ? users.most : clamp(longestDrop / pace)),
     turn: () => mints.ended(deference),
+    width: half(pool),
     work: (group) =>
       pool.use(async (session) => {
         const begun = performance.now();

@@ -12,6 +12,11 @@ export interface Pool {
   close(): Promise<void>;
 }
 
+/** How many of its sessions one kind of work may hold, so that others find some as well. */
+export function half({ settings }: Pool): number {
+  return Math.max(1, Math.floor(settings.maxConnections / 2));
+}
+
 /** Shorter than any `wait_timeout` in use, so that the server does not end a session that we are about to use (ms). */
 const idleTime = 20_000;
 

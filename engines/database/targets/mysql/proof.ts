@@ -1,6 +1,6 @@
 import type { UserName } from '#database/target.ts';
 import { gather } from './gather.ts';
-import type { Pool } from './pool.ts';
+import { half, type Pool } from './pool.ts';
 import { account, hostOf, literal } from './quote.ts';
 import { ask, type Row, type Session } from './session.ts';
 import { openSessions } from './sessions.ts';
@@ -23,12 +23,12 @@ export interface Remains {
 const mostUsers = 100;
 
 export function createProofs(pool: Pool): Proofs {
-  const most = () => mostUsers;
+  const shared = { most: () => mostUsers, width: half(pool) };
   const sessions = gather<string, ReadonlyMap<string, readonly number[]>>({
-    most,
+    ...shared,
     work: (names) => pool.use((session) => openSessions(session, names)),
   });
-  const all = gather<UserName, (user: UserName) => Remains>({ most, work: (users) => pool.use(lookFor(users)) });
+  const all = gather<UserName, (user: UserName) => Remains>({ ...shared, work: (users) => pool.use(lookFor(users)) });
   return {
     sessions: async ({ username }) => (await sessions(username)).get(username) ?? [],
     all: async (user) => (await all(user))(user),

@@ -5,7 +5,7 @@ import { createDrops, type Drops, type Removal } from './drops.ts';
 import { asTargetError } from './errors.ts';
 import { limited } from './gather.ts';
 import { runRevocationScripts } from './mint.ts';
-import type { Pool } from './pool.ts';
+import { half, type Pool } from './pool.ts';
 import { createPreparedTransactions, type PreparedTransactions } from './prepared.ts';
 import { createProofs, type Proofs } from './proof.ts';
 import { account, hostOf, literal } from './quote.ts';
@@ -25,7 +25,7 @@ export interface RevocationTools {
 }
 
 export function createRevocationTools(pool: Pool): RevocationTools {
-  const few = limited(Math.max(1, Math.floor(pool.settings.maxConnections / 2)));
+  const few = limited(half(pool));
   return {
     pool,
     drops: createDrops(pool),
