@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { type ChildServer, spawnChancery } from '#test/chancery.ts';
 import { type PostgresWorld, postgresWorld } from '#test/postgres-target.ts';
@@ -68,6 +69,18 @@ test('DATABASE_URL logs in by itself, and says whose lease it is', async () => {
   const row = await server.ok('GET', `leases/${lease}`);
   assert.equal(row.subject, user);
   assert.equal(row.state, 'revoked');
+});
+
+test('the script for an administrator is printed as it is, so that it can be run', async () => {
+  const child = spawn(chancery, ['database', 'admin-setup', 'postgresql', '--username', 'printed'], {
+    env: { PATH: process.env['PATH'], CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const script = await text(child.stdout);
+  assert.match(script, /^-- .+\n(?:.*\n)*DO \$/);
+  await world.root(script);
+  const [row] = await world.root("SELECT rolcreaterole FROM pg_roles WHERE rolname = 'printed'");
+  assert.equal(row?.['rolcreaterole'], true);
 });
 
 test('the token stays with us unless it is to be kept, and so do settings of another database', async () => {

@@ -150,7 +150,7 @@ export const adminSetup = defineOperation({
   }),
   output: z.strictObject({ script: z.string().describe('SQL') }),
   http: { method: 'POST', path: '/database/admin-setup' },
-  cli: { arguments: ['engine'] },
+  cli: { arguments: ['engine'], headline: { field: 'script', beside: [] } },
   effect: 'read',
   resource: () => 'database/admin-setup',
   async run(_grant, input, deps: DatabaseDeps) {
