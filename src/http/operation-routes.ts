@@ -59,9 +59,8 @@ function operationHandler(operation: BoundOperation, deps: OperationRouteDeps): 
     meter.inFlight += 1;
     let status = success;
     try {
-      const { output, replayed } = await callOperation(operation, deps, request, () =>
-        readInput(operation, reader, request),
-      );
+      const input = () => readInput(operation, reader, request);
+      const { output, replayed } = await callOperation(operation, deps, request, input, awaited(operation, reply));
       if (replayed) reply.header('idempotency-replayed', 'true');
       sendOutput(reply, success, output);
     } catch (thrown) {
@@ -78,6 +77,7 @@ export async function callOperation(
   deps: OperationRouteDeps,
   request: FastifyRequest,
   input: () => unknown,
+  signal?: AbortSignal,
 ): Promise<Reply> {
   const { headers } = request;
   const sourceAddress = sourceAddressOf(request);
@@ -93,6 +93,7 @@ export async function callOperation(
       requestId: request.id,
       idempotencyKey: tokenHeader('Idempotency-Key', headers['idempotency-key']),
       approvalId: tokenHeader('Chancery-Approval', headers['chancery-approval']),
+      signal,
     });
     gate.succeeded(credentials);
     return reply;
@@ -100,6 +101,20 @@ export async function callOperation(
     if (thrown instanceof AppError && thrown.code === 'unauthenticated') gate.failed(sourceAddress, credentials);
     throw thrown;
   }
+}
+
+/**
+ * Aborted when the client goes away before it is answered. Made for what reaches other systems alone: everything else is done
+ * sooner than anybody could give it up.
+ */
+function awaited({ openWorld }: BoundOperation, { raw }: FastifyReply): AbortSignal | undefined {
+  if (openWorld !== true) return undefined;
+  const gone = new AbortController();
+  if (raw.destroyed) gone.abort();
+  raw.once('close', () => {
+    if (!raw.writableEnded) gone.abort();
+  });
+  return gone.signal;
 }
 
 function readInput(operation: BoundOperation, reader: InputReader, request: FastifyRequest): unknown {

@@ -339,6 +339,86 @@ test('a caller that goes away ends the statement', async () => {
   await assertNothingLeft();
 });
 
+const restQuery = (signal: AbortSignal) =>
+  fetch(`${server.url}/v1/database/roles/readonly/query`, {
+    method: 'POST',
+    signal,
+    headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ sql: 'SELECT pg_sleep(50)', timeout: '60s' }),
+  });
+
+const mcpQuery = (signal: AbortSignal) =>
+  fetch(`${server.url}/mcp`, {
+    method: 'POST',
+    signal,
+    headers: {
+      authorization: `Bearer ${server.token}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2025-11-25',
+    },
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: {
+        name: 'database_run_query',
+        arguments: { role: 'readonly', sql: 'SELECT pg_sleep(50)', timeout: '60s' },
+      },
+    }),
+  }).then((reply) => reply.text());
+
+async function assertAllRevoked(): Promise<void> {
+  await until('no lease is left', async () => {
+    const { leases } = await server.ok('GET', 'leases?limit=1000');
+    return leases.every(({ state }: { state: string }) => state === 'revoked');
+  });
+  await until('no user is left', async () => (await leasedUsers(world)).length === 0);
+  await assertNothingLeft();
+}
+
+for (const [face, send] of Object.entries({ REST: restQuery, MCP: mcpQuery })) {
+  test(`a client of ${face} that hangs up ends the statement at the database`, async () => {
+    const client = new AbortController();
+    const outcome = assert.rejects(send(client.signal), { name: 'AbortError' });
+    const running = "SELECT 1 FROM pg_stat_activity WHERE usename LIKE 'chy\\_%' AND query LIKE '%pg_sleep(50)%'";
+    await until('it runs', async () => (await world.root(running)).length === 1);
+    client.abort();
+    await outcome;
+    await until('it does not run', async () => (await world.root(running)).length === 0);
+    await assertAllRevoked();
+  });
+}
+
+test('credentials that nobody waits for any more are taken back', async () => {
+  const { chancery } = server;
+  const operation = chancery.operations.find(({ id }) => id === 'database.issue_credentials');
+  assert.ok(operation);
+  const call = chancery.dispatch({
+    operation,
+    input: { role: 'readonly' },
+    credentials: { kind: 'bearer', token: server.token ?? '' },
+    transport: 'rest',
+    sourceAddress: null,
+    requestId: 'req_1',
+    signal: AbortSignal.abort(),
+  });
+  await assert.rejects(call, { code: 'wrong_state' });
+  await assertAllRevoked();
+});
+
+test('a client that hangs up at any moment leaves neither lease nor user', async () => {
+  const moments = Array.from({ length: 12 }, (_, index) => index * 15);
+  await Promise.all(
+    moments.map(async (moment) => {
+      const client = new AbortController();
+      setTimeout(() => client.abort(), moment);
+      await assert.rejects(restQuery(client.signal), { name: 'AbortError' });
+    }),
+  );
+  await assertAllRevoked();
+});
+
 test('revoking the lease of a statement that runs ends the statement', async () => {
   const asked = ask('SELECT pg_sleep(50)', { timeout: '60s' });
   const running = "SELECT usename FROM pg_stat_activity WHERE usename LIKE 'chy\\_%' AND query LIKE '%pg_sleep(50)%'";

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { toRfc3339 } from '#core/clock.ts';
 import { duration, formatDuration } from '#core/duration.ts';
+import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
 import type { DatabaseDeps } from '#database/deps.ts';
@@ -92,7 +93,7 @@ export const issueCredentials = defineOperation({
     const { lease } = minting;
     return { plan: minting, changes, audit: { lease_id: lease.id, username: lease.subject, target: lease.target } };
   },
-  async run(_grant, request, deps: DatabaseDeps, { lease, connection, role, terms }: MintPlan) {
+  async run(grant, request, deps: DatabaseDeps, { lease, connection, role, terms }: MintPlan) {
     const { definition } = connection;
     const name = userOf(lease.subject, connection, role.role);
     const login = await makeLogin(deps, role.role, lease, request.csr);
@@ -105,6 +106,11 @@ export const issueCredentials = defineOperation({
         url = target.connectionUrl(name, login.kind === 'password' ? login.password : undefined, database);
       }),
     );
+    // Nobody would have the password, and it is kept nowhere.
+    if (grant.signal?.aborted === true) {
+      await deps.leases.abandon(lease, 0, 'revoked');
+      throw goneAway();
+    }
     const output: z.output<typeof issueOutput> = {
       lease_id: lease.id,
       username: lease.subject,
@@ -129,6 +135,12 @@ export const issueCredentials = defineOperation({
     };
   },
 });
+
+function goneAway(): AppError {
+  return new AppError('wrong_state', 'The caller went away while the user was made, so it is removed again.', {
+    hint: 'Ask for new credentials, and wait for them.',
+  });
+}
 
 /** What only the requester is given. */
 function shown(login: Login): Partial<z.output<typeof issueOutput>> {

@@ -159,6 +159,8 @@ export async function waitForEnd(deps: ClientDeps, grant: Grant, row: OrderRow, 
   for (;;) {
     const now = await requireOrder(deps, grant, row.id);
     if (now.ended_at !== null || now.state === 'operator' || performance.now() >= deadline) return now;
+    // Nobody waits any more; the work goes on.
+    if (grant.signal?.aborted === true) return now;
     await sleep(pollEvery);
   }
 }
