@@ -11,7 +11,11 @@ const life = 90 * day;
 test('a certificate is renewed with a third of its life left, and its hook is told each time', async (context) => {
   const { server, advance, pebble } = await startWorld(context);
   const hook = await startHook(context);
-  const order = await server.ok('POST', 'acme/orders', { ...http('a.example.com'), hook_url: hook.url });
+  const rule = { effect: 'allow', operations: ['acme.create_order'], resources: ['acme/accounts/pebble'] };
+  await server.ok('POST', 'policies', { name: 'orderer', rules: [rule] });
+  await server.ok('POST', 'principals', { name: 'robot', kind: 'service', policies: ['orderer'] });
+  const robot = server.as((await server.ok('POST', 'principals/robot/keys', {})).key);
+  const order = await robot.ok('POST', 'acme/orders', { ...http('a.example.com'), hook_url: hook.url });
   assert.equal(order.state, 'issued', JSON.stringify(order));
   const path = `acme/certificates/${order.certificate_id}`;
   const before = await server.ok('GET', path);
@@ -27,6 +31,9 @@ test('a certificate is renewed with a third of its life left, and its hook is to
   );
   assert.notEqual(after.serial_number, before.serial_number);
   assert.equal(after.key, 'waits');
+  // The order that nobody made belongs to who made the first: where it waits for somebody, they are asked.
+  const [renewal] = (await server.ok('GET', 'acme/orders?limit=1')).orders;
+  assert.equal((await robot.ok('GET', `acme/orders/${renewal.id}`)).renewal, true);
   assert.equal(after.renewal.order_id, null);
   const renewed = await server.ok('POST', `${path}/download`);
   assert.notEqual(renewed.private_key, firstKey);
