@@ -96,7 +96,8 @@ function send(reply: FastifyReply, result: PublicReply): number {
     .header('x-request-id', reply.request.id)
     .header('x-content-type-options', 'nosniff')
     .headers(result.headers)
-    .send(result.body);
+    // To octets fastify adds a media type, also where there are none.
+    .send(result.body.length === 0 ? undefined : result.body);
   return result.status;
 }
 

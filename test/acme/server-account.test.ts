@@ -76,6 +76,7 @@ test('row 47, RFC 8555 §7.2: HEAD newNonce is 200, GET 204, neither is cached',
     assert.equal(reply.text, '');
     assert.equal(reply.headers['cache-control'], 'no-store');
     assert.match(String(reply.headers['replay-nonce']), /^[\w-]{43}$/);
+    assert.equal(reply.headers['content-type'], undefined, 'ejabberd takes JSON only, or no media type');
   }
 });
 
