@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { benchmark as acme } from './acme.ts';
 import { benchmark as crl } from './crl.ts';
 import { benchmark as issue } from './issue.ts';
 import { benchmark as lease } from './lease.ts';
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   leaseBurst,
   leaseStart,
   mcp,
+  acme,
 ];
 
 const usage = `usage: npm run bench -- [name…] [--seconds 3] [--warm-up 2] [--connections 1,8,64] [--only sqlite,cfssl] [--large]

@@ -7,6 +7,7 @@ import type { ChallengeValidator } from '#acme/challenge/contract.ts';
 import type { Delegation } from '#policy/delegation.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
+import { createAccountKeys } from './account-keys.ts';
 import { serverActs } from './acts/all.ts';
 import type { ServerDeps } from './deps.ts';
 import { createDirectories } from './directories.ts';
@@ -68,7 +69,7 @@ export function createAcmeServer(options: AcmeServerOptions): Engine {
   return {
     name: 'acme_server',
     operations: bind(serverOperations, deps),
-    publicRoutes: serverRoutes({ ...deps, nonces, bucket, perform, work }),
+    publicRoutes: serverRoutes({ ...deps, nonces, bucket, accountKeys: createAccountKeys(), perform, work }),
     jobs: [
       // Nobody waits for what it takes up: it says itself what goes wrong.
       { name: sweepJob, schedule: '*/3 * * * * *', run: async () => void work.sweep() },

@@ -3,6 +3,7 @@ import { parseJwk, type JsonWebKey } from '#acme/jose/jwk.ts';
 import { type ParsedJws, parseJws, payloadObject } from '#acme/jose/jws.ts';
 import { algorithmOf, verifyJws } from '#acme/jose/verify.ts';
 import type { Store } from '#storage/store.ts';
+import type { AccountKeys } from './account-keys.ts';
 import type { Directory } from './directories.ts';
 import type { Nonces } from './nonces.ts';
 import type { Bucket } from './rates.ts';
@@ -38,6 +39,7 @@ export interface PostParts {
   readonly nonces: Nonces;
   /** Of each account, for requests that ask for more than to read. */
   readonly bucket: Bucket;
+  readonly accountKeys: AccountKeys;
   readonly baseUrl: string;
 }
 
@@ -62,7 +64,7 @@ export async function readPost(
     throw new AcmeError('unauthorized', 'The url of the protected header is not the URL that this request came to.');
   parts.nonces.verify(nonce);
   const account = isShown ? undefined : await accountOf(parts.store, directory, jws);
-  const key = parseJwk(account === undefined ? jws.header['jwk'] : JSON.parse(account.jwk));
+  const key = account === undefined ? parseJwk(jws.header['jwk']) : parts.accountKeys(account.jwk);
   verifyJws(jws, key);
   await parts.nonces.consume(nonce as string);
   if (account !== undefined) {

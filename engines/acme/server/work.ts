@@ -31,8 +31,11 @@ export interface WorkParts extends ValidationParts {
 }
 
 const ordersAtOnce = 20;
-/** Of one account, in one look at what is due. */
-const challengesAtOnce = 20;
+
+interface Picked {
+  readonly asker: Asker;
+  readonly row: Due;
+}
 
 export function createWork(parts: WorkParts): Work {
   const { store, clock, log, places } = parts;
@@ -73,29 +76,42 @@ export function createWork(parts: WorkParts): Work {
     };
     track(work());
   };
-  /** Starts the next of an account in its turn; false: there is none, or no place for it. */
-  const startNext = async (asker: Asker, rows: Due[]): Promise<boolean> => {
-    if (!shares.take(asker)) return false;
+  /** The next of an account, with a place for it; undefined: there is none, or no place. */
+  const pick = async (waiting: Map<Asker, Due[] | undefined>, asker: Asker): Promise<Picked | undefined> => {
+    if (closed || !shares.take(asker)) return undefined;
+    let row: Due | undefined;
+    try {
+      // Read once: what is being claimed is due until it is.
+      const rows = waiting.get(asker) ?? (await challengesDue(store, asker, clock.now(), places));
+      waiting.set(asker, rows);
+      row = rows.shift();
+      return row && { asker, row };
+    } finally {
+      if (row === undefined) shares.give(asker);
+    }
+  };
+  const start = async ({ asker, row }: Picked): Promise<void> => {
     let claim: string | undefined;
     try {
-      if (rows.length === 0) rows.push(...(await challengesDue(store, asker, clock.now())));
-      const row = rows.shift();
-      if (row === undefined) return false;
       claim = await claimRow(parts, challenges, row);
       if (claim !== undefined) validate(asker, row.id, claim);
-      return true;
     } finally {
       if (claim === undefined) shares.give(asker);
     }
   };
   /** One for each account that waits, then another, as long as there are places for them. */
   const takeInTurns = async (): Promise<void> => {
-    const waiting = new Map<Asker, Due[]>();
-    for (const asker of closed ? [] : await askersDue(store, clock.now())) waiting.set(asker, []);
+    const waiting = new Map<Asker, Due[] | undefined>();
+    for (const asker of closed ? [] : await askersDue(store, clock.now())) waiting.set(asker, undefined);
     isBehind = waiting.size > 0;
+    const starting: Promise<void>[] = [];
     while (waiting.size > 0)
-      for (const asker of shares.fairly([...waiting.keys()]))
-        if (closed || !(await startNext(asker, waiting.get(asker) ?? []))) waiting.delete(asker);
+      for (const asker of shares.fairly([...waiting.keys()])) {
+        const picked = await pick(waiting, asker);
+        if (picked === undefined) waiting.delete(asker);
+        else starting.push(start(picked));
+      }
+    for (const end of await Promise.allSettled(starting)) if (end.status === 'rejected') throw end.reason;
   };
   const resume = async (row: Due): Promise<void> => {
     const claim = closed ? undefined : await claimRow(parts, orders, row);
@@ -159,11 +175,11 @@ async function askersDue(store: Store, now: number): Promise<Asker[]> {
   return rows.map(({ namespace, role, account_id: account }) => ({ namespace, role, account }));
 }
 
-function challengesDue(store: Store, { account }: Asker, now: number): Promise<Due[]> {
+function challengesDue(store: Store, { account }: Asker, now: number, most: number): Promise<Due[]> {
   return store.all<Due>(
     `SELECT id, namespace, next_attempt_at FROM acme_server_challenges
      WHERE account_id = ? AND next_attempt_at IS NOT NULL AND next_attempt_at <= ?
-     ORDER BY next_attempt_at LIMIT ${challengesAtOnce}`,
+     ORDER BY next_attempt_at LIMIT ${most}`,
     [account, now],
   );
 }

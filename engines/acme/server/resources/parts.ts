@@ -1,3 +1,4 @@
+import type { AccountKeys } from '#acme/server/account-keys.ts';
 import type { ServerDeps } from '#acme/server/deps.ts';
 import type { Nonces } from '#acme/server/nonces.ts';
 import type { Perform } from '#acme/server/perform.ts';
@@ -9,6 +10,7 @@ import type { Work } from '#acme/server/work.ts';
 export interface ResourceParts extends ServerDeps {
   readonly nonces: Nonces;
   readonly bucket: Bucket;
+  readonly accountKeys: AccountKeys;
   readonly perform: Perform;
   readonly work: Work;
 }
