@@ -45,6 +45,8 @@ const endsUser = new Set(' \t\r\n:/?#"\'<>');
 /** RFC 3986 §3.2.1: what stands between the first colon and the @ that a host follows. */
 function userinfo(text: string, at: number): Span | undefined {
   let colon = at + 2;
+  // RFC 3986 §3.2.2: an IPv6 host, whose colons begin no password.
+  if (text.charAt(colon) === '[') return undefined;
   while (colon - at < longestUser && colon < text.length && !endsUser.has(text.charAt(colon))) colon++;
   if (text.charAt(colon) !== ':') return undefined;
   const start = colon + 1;

@@ -93,7 +93,9 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   'a state that does not allow it': {
     tool: 'run_operation',
     args: { operation: 'policy.delete_policy', input: { name: 'administrator' } },
-    told: [/Call run_read_operation \{\\"operation\\":\\"policy\.get_policy\\",\\"input\\":\{\\"name\\":\\"administrator\\"/],
+    told: [
+      /Call run_read_operation \{\\"operation\\":\\"policy\.get_policy\\",\\"input\\":\{\\"name\\":\\"administrator\\"/,
+    ],
   },
   'a statement under another name': {
     tool: 'database_run_query',
