@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { compileCache } from '#test/compile-cache.ts';
 
 /** The demo as a newcomer runs it. Its own temporary folder shows what it leaves behind. */
 
@@ -28,7 +29,7 @@ function run(context: TestContext, path = process.env['PATH'] ?? ''): Run {
   // PostgreSQL, which runs as another user where we are root, must be able to go through it.
   chmodSync(temporary, 0o755);
   const child = spawn(process.execPath, [demo], {
-    env: { PATH: path, TMPDIR: temporary },
+    env: { PATH: path, TMPDIR: temporary, ...compileCache },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   context.after(() => child.kill('SIGKILL'));

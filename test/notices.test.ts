@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { loadConfig } from '#chancery/config.ts';
 import { startNotices } from '#chancery/notices.ts';
 import { renderLogLine } from '#chancery/server-log.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { freePort } from '#test/free-port.ts';
 
 const known = { version: '1.0.0', url: 'http://127.0.0.1:8420', cwd: '/srv', tokenFile: undefined, rootKeyMade: false };
@@ -61,7 +62,12 @@ async function firstStart(context: { after(done: () => void): void }, atTerminal
   const folder = mkdtempSync(join(tmpdir(), 'chancery-notices-'));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const main = `${process.execPath} --disable-warning=ExperimentalWarning ${join(import.meta.dirname, '../src/main.ts')}`;
-  const env = { PATH: process.env['PATH'], CHANCERY_DATA: folder, CHANCERY_LISTEN: `127.0.0.1:${await freePort()}` };
+  const env = {
+    PATH: process.env['PATH'],
+    ...compileCache,
+    CHANCERY_DATA: folder,
+    CHANCERY_LISTEN: `127.0.0.1:${await freePort()}`,
+  };
   const words = atTerminal ? ['script', '-qefc', `exec ${main}`, '/dev/null'] : ['sh', '-c', `exec ${main}`];
   const child = spawn(words[0] ?? '', words.slice(1), { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');

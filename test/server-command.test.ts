@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { type ChildServer, spawnChancery } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 
 /** `chancery server …`: what an operator does to a server that is stopped, as docs/operations.md tells it. */
 
@@ -22,7 +23,7 @@ function command(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Outcome> {
-  const options = { cwd: folder, env: { PATH: process.env['PATH'], CHANCERY_DATA: folder, ...env } };
+  const options = { cwd: folder, env: { PATH: process.env['PATH'], ...compileCache, CHANCERY_DATA: folder, ...env } };
   const all = ['--disable-warning=ExperimentalWarning', chancery, 'server', ...words];
   return new Promise((resolve) => {
     const child = execFile(process.execPath, all, options, (_, stdout, stderr) =>

@@ -37,6 +37,7 @@ export async function startServer(folder: string, began: (server: Server) => voi
     cwd: folder,
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       CHANCERY_DATA: folder,
       CHANCERY_LISTEN: address,
       CHANCERY_PUBLIC_URL: url,

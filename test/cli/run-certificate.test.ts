@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { writeCredentialFiles } from '#cli/credential-files.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { mariadbWorld } from '#test/mariadb-target.ts';
 import { type ChildServer, type Client, spawnChancery } from '#test/chancery.ts';
 import {
@@ -34,7 +35,14 @@ async function run(context: TestContext, server: ChildServer, name: string, scri
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const token = { CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token };
   const child = spawn(chancery, ['run', '--role', name, '--', 'sh', '-c', script], {
-    env: { PATH: process.env['PATH'], HOME: folder, TMPDIR: folder, PGSSLCERT: '/elsewhere', ...token },
+    env: {
+      PATH: process.env['PATH'],
+      ...compileCache,
+      HOME: folder,
+      TMPDIR: folder,
+      PGSSLCERT: '/elsewhere',
+      ...token,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -57,7 +65,7 @@ test('what is leased by itself is printed whole, since the key is told once', as
   await server.ok('POST', 'database/connections', { ...connectionTo(world), ...tls });
   await foundLogins(server, 'app');
   await server.ok('POST', 'database/roles', { name: 'reader', ...byCertificate });
-  const env = { PATH: process.env['PATH'], CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token };
+  const env = { PATH: process.env['PATH'], ...compileCache, CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token };
   const words = ['database', 'credentials', '--role', 'reader'];
   const { stdout } = await promisify(execFile)(chancery, words, { env });
   assert.match(stdout, /BEGIN CERTIFICATE[^]*BEGIN PRIVATE KEY/);

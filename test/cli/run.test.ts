@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { type ChildServer, spawnChancery } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { type PostgresWorld, postgresWorld } from '#test/postgres-target.ts';
 import { foundDatabase, leasedUsers } from '../database/fixture.ts';
 
@@ -35,7 +36,7 @@ interface Running {
 
 function run(words: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
   const child = spawn(chancery, ['run', ...words], {
-    env: { PATH: process.env['PATH'], CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token, ...env },
+    env: { PATH: process.env['PATH'], ...compileCache, CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

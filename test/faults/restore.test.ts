@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { ChildServer, Client } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { startPostgres } from '#test/postgres.ts';
 import {
   assertAllRevocable,
@@ -70,6 +71,7 @@ async function restore(backup: string, folder: string, storage?: string): Promis
   const chancery = join(import.meta.dirname, '../../bin/chancery');
   const env = {
     PATH: process.env['PATH'],
+    ...compileCache,
     CHANCERY_DATA: folder,
     ...(storage === undefined ? {} : { CHANCERY_STORAGE: storage }),
   };

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type ChildServer, foundPki, spawnChancery } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 
 export interface FaultOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -13,17 +14,10 @@ export interface FaultOptions {
   readonly command?: readonly string[];
 }
 
-/** Starts servers that keep their compiled code between starts, which halves the time that a restart takes. */
 export type Spawn = (options?: FaultOptions) => Promise<ChildServer>;
 
 export function spawner(context: TestContext, fixed: FaultOptions = {}): Spawn {
-  const cache = temporaryFolder(context, 'compiled');
-  return (options = {}) =>
-    spawnChancery(context, {
-      ...fixed,
-      ...options,
-      env: { NODE_COMPILE_CACHE: cache, ...fixed.env, ...options.env },
-    });
+  return (options = {}) => spawnChancery(context, { ...fixed, ...options, env: { ...fixed.env, ...options.env } });
 }
 
 /** A folder that is removed when the test ends. */
@@ -37,11 +31,7 @@ export function temporaryFolder(context: TestContext, what: string): string {
  * Starts a server and kills it when files of its folder were made, renamed or removed that many times. Resolves to
  * whether it was killed before it listened.
  */
-export async function killAtStart(
-  env: Readonly<Record<string, string>>,
-  folder: string,
-  steps: number,
-): Promise<boolean> {
+export async function killAtStart(folder: string, steps: number): Promise<boolean> {
   const main = join(import.meta.dirname, '../../src/main.ts');
   const child = startProcess(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
     env: {
@@ -49,7 +39,7 @@ export async function killAtStart(
       CHANCERY_DATA: folder,
       CHANCERY_LISTEN: '127.0.0.1:0',
       CHANCERY_LOG_LEVEL: 'warn',
-      ...env,
+      ...compileCache,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

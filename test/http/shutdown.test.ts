@@ -113,11 +113,10 @@ test('under full load everything that was done is answered when the server close
     }
   };
   const clients = Array.from({ length: 32 }, client);
-  await pause(200);
+  while (answered <= 100) await pause(5);
   await server.close();
   await Promise.all(clients);
   assert.equal(answered, events.length);
-  assert.ok(answered > 100);
 });
 
 function pause(milliseconds: number): Promise<void> {

@@ -8,6 +8,7 @@ import { X509Certificate } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { keyFingerprint } from '#core/secret-view.ts';
 import { foundPki, type InProcess } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { postgresWorld } from '#test/postgres-target.ts';
 import { foundDatabase } from '../database/fixture.ts';
 import { callOk, connectHttp, startServer } from './world.ts';
@@ -24,6 +25,7 @@ async function chancery(server: InProcess, words: readonly string[], input = '')
   const child = spawn(join(import.meta.dirname, '../../bin/chancery'), words, {
     env: {
       PATH: process.env['PATH'],
+      ...compileCache,
       CHANCERY_URL: server.url,
       CHANCERY_TOKEN: server.token,
       CHANCERY_DATA: '/nowhere',

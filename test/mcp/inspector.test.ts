@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { InProcess } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { startServer } from './world.ts';
 
 /** The inspector's command line, as people try a server. It speaks the era that its configuration asks for. */
@@ -41,7 +42,7 @@ function writeCatalog(context: TestContext, server: InProcess): string {
     type: 'stdio',
     command: join(root, 'bin/chancery'),
     args: ['mcp'],
-    env: { CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token, PATH: process.env['PATH'] },
+    env: { CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token, PATH: process.env['PATH'], ...compileCache },
   };
   const mcpServers = {
     'http-legacy': http,

@@ -15,6 +15,7 @@ import { withholdSecrets } from '#mcp/reveal.ts';
 import { createServer } from '#mcp/server.ts';
 import { createSurfaces } from '#mcp/surface.ts';
 import { type ChildServer, type Client as RestClient, spawnChancery } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { sampleFor } from '../attack/samples.ts';
 import { furnish, type Ids, type Tenant } from '../attack/world.ts';
 import { newClient } from './world.ts';
@@ -64,6 +65,7 @@ async function overStdio(context: TestContext, server: ChildServer, token: strin
     cwd: folder,
     env: {
       PATH: process.env['PATH'] ?? '',
+      ...compileCache,
       HOME: folder,
       CHANCERY_URL: server.url,
       CHANCERY_TOKEN: token,

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import type { Client, Transport } from '@modelcontextprotocol/client';
 import { Client as PostgresClient } from 'pg';
 import type { InProcess } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 import { type PostgresWorld, postgresWorld } from '#test/postgres-target.ts';
 import { connectionTo, leasedUsers, until } from '../database/fixture.ts';
 import { callOk, callRefused, connectHttp, connectStdio, startServer } from './world.ts';
@@ -60,7 +61,7 @@ function claiming(context: TestContext, server: InProcess): Fetch {
     assert.ok(claim);
     const out = join(folder(context), 'claimed');
     await run(join(import.meta.dirname, '../../bin/chancery'), ['claim', claim, '--output-dir', out], {
-      env: { PATH: process.env['PATH'], CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token },
+      env: { PATH: process.env['PATH'], ...compileCache, CHANCERY_URL: server.url, CHANCERY_TOKEN: server.token },
     });
     return new Map(
       readdirSync(out).map((file) => [file.replace(/\.[a-z0-9]+$/, ''), readFileSync(join(out, file), 'utf8')]),

@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { type InProcess, startChancery } from '#test/chancery.ts';
+import { compileCache } from '#test/compile-cache.ts';
 
 /** Clients of the SDK before a real server. */
 
@@ -86,6 +87,7 @@ export async function connectStdio(
     args: ['mcp', ...flags],
     env: {
       PATH: process.env['PATH'] ?? '',
+      ...compileCache,
       HOME: home,
       CHANCERY_URL: server.url,
       ...(token === undefined ? {} : { CHANCERY_TOKEN: token }),
