@@ -29,11 +29,11 @@ export async function foundDatabase(client: Client, world: PostgresWorld, role: 
   });
 }
 
-/** Waits for what the sweeper does by itself; fails after ten seconds. */
+/** Waits for what the sweeper does by itself; fails after a minute. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within ten seconds: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not within a minute: ${what}`);
     await sleep(20);
   }
 }
