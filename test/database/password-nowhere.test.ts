@@ -75,8 +75,8 @@ async function assertNowhere(context: TestContext, world: TargetWorld, statistic
   assert.ok(files.some(({ path }) => path.includes('chancery.db')));
   for (const { path, content } of places.slice(files.length, -1))
     assert.match(content.toString('latin1'), /chy_|issue_credentials/, path);
+  // The first was set at the database by the test, in the clear.
   for (const { path, content } of places)
-    // The first was set at the database by the test, in the clear.
     for (const [index, password] of passwords.entries())
       if (index > 0 || !path.endsWith('of the database'))
         for (const needle of formsOf(Buffer.from(password)))
