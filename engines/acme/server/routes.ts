@@ -44,9 +44,10 @@ export function serverRoutes(parts: ResourceParts): PublicRoute[] {
     postRoute(parts, path, summary, 'kid', (within, post) => resource(within, asAccount(post))),
   );
   return [
-    getRoute(parts, 'directory', 'ACME: the directory of a role (RFC 8555 §7.1.1)', (directory) =>
-      showDirectory(parts, directory),
-    ),
+    getRoute(parts, 'directory', 'ACME: the directory of a role (RFC 8555 §7.1.1)', (directory) => ({
+      ...showDirectory(parts, directory),
+      hasNoNonce: true,
+    })),
     postRoute(parts, 'directory', 'ACME: the directory, by POST-as-GET', 'either', async (_, post) => {
       assertPostAsGet(post);
       return showDirectory(parts, post.directory);
@@ -141,14 +142,14 @@ const forAll = {
 function replyTo(
   parts: ResourceParts,
   directory: Directory,
-  { status, body, headers = {}, links = [], isDirectory }: Answer,
+  { status, body, headers = {}, links = [], isDirectory, hasNoNonce }: Answer,
 ): PublicReply {
   const isObject = typeof body === 'object';
   return {
     status,
     headers: {
       ...forAll,
-      'replay-nonce': parts.nonces.make(),
+      ...(hasNoNonce === true ? {} : { 'replay-nonce': parts.nonces.make() }),
       ...(isDirectory === true ? {} : { link: [link(directory.url('directory'), 'index'), ...links] }),
       ...(isObject ? { 'content-type': 'application/json' } : {}),
       ...headers,

@@ -24,6 +24,8 @@ export interface Answer {
   readonly links?: readonly string[];
   /** RFC 8555 §7.1: the directory alone does not point to itself. */
   readonly isDirectory?: true;
+  /** Answers to POST have one in any case (RFC 8555 §6.5). */
+  readonly hasNoNonce?: true;
 }
 
 export function link(url: string, relation: string): string {
