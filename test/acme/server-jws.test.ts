@@ -241,7 +241,11 @@ test('row 25, RFC 8555 §6.3: directory and newNonce are read by GET and by POST
   const directoryUrl = `${publicUrl}/acme/web/directory`;
   const read = await client.send('GET', directoryUrl);
   assert.equal(read.status, 200);
-  assert.equal(read.headers['replay-nonce'], undefined, 'acme-client of Ruby can keep none before it has the directory');
+  assert.equal(
+    read.headers['replay-nonce'],
+    undefined,
+    'acme-client of Ruby can keep none before it has the directory',
+  );
   const signed = await client.post(directoryUrl, '');
   assert.deepEqual(signed.body, client.directory);
   assert.match(String(signed.headers['replay-nonce']), /^[\w-]{43}$/);
