@@ -30,19 +30,25 @@ export interface Drops {
 
 /** Milliseconds that one statement may keep a minting waiting, about; and that drops wait for mintings to end. */
 const longestDrop = 12;
-const deference = 50;
+const deference = 100;
 /** Nobody is kept waiting where nobody has minted for so long (ms). */
 const quiet = 1000;
-/** Users of a statement: one would cost the server almost as much as two. */
-const users = { least: 2, most: 32 } as const;
+/**
+ * Users of a statement: one would cost the server almost as much as two. Where mintings never end, drops come seldom, and
+ * `late` go at a time.
+ */
+const users = { least: 2, late: 16, most: 32 } as const;
 
 export function createDrops(pool: Pool): Drops {
   const mints = countMints();
   /** Milliseconds that one user took lately. */
   let pace = longestDrop / users.least;
+  let late = false;
   const dropped = gather<UserName, ReadonlyMap<UserName, Removal>>({
-    most: () => (mints.since() > quiet ? users.most : clamp(longestDrop / pace)),
-    turn: () => mints.ended(deference),
+    most: () => (mints.since() > quiet ? users.most : Math.max(late ? users.late : 0, clamp(longestDrop / pace))),
+    turn: async () => {
+      late = !(await mints.ended(deference));
+    },
     width: half(pool),
     work: (group) =>
       pool.use(async (session) => {
@@ -122,12 +128,14 @@ function countMints() {
     },
     /** Milliseconds since one was under way. */
     since: () => (running > 0 ? 0 : performance.now() - last),
-    /** Resolves when none is, or so many milliseconds have passed. */
-    async ended(patience: number): Promise<void> {
-      if (running === 0) return;
+    /** Resolves when none is, or so many milliseconds have passed; whether none is. */
+    async ended(patience: number): Promise<boolean> {
+      if (running === 0) return true;
       const lapse = new AbortController();
-      await Promise.race([idle.promise, sleep(patience, undefined, { signal: lapse.signal }).catch(() => undefined)]);
+      const lapsed = sleep(patience, false, { signal: lapse.signal }).catch(() => false);
+      const none = await Promise.race([idle.promise.then(() => true), lapsed]);
       lapse.abort();
+      return none;
     },
   };
 }
