@@ -149,9 +149,15 @@ const extensionRequest = (...values: Buffer[]) =>
   write.sequence([write.oid(oids.extensionRequest), write.setOf(values)]);
 const sanList = write.sequence([encodeExtension('subject_alt_name', names)]);
 
+test('version 2, which acme-client of Ruby writes as if it were a certificate, is taken for the only one there is', async () => {
+  const request = decodeRequest(await handMade({ version: write.integer(2) }));
+  assert.equal(request.key.keyType, 'ec-p256');
+});
+
 test('malformed requests are refused even when they are soundly signed', async () => {
   const cases: [string, Parameters<typeof handMade>[0]][] = [
     ['version 1', { version: write.integer(1) }],
+    ['version 3', { version: write.integer(3) }],
     ['no attributes', { attributes: null }],
     ['something after the attributes', { after: write.nullValue() }],
     ['an empty extensionRequest', { attributes: write.context(0, [extensionRequest()]) }],

@@ -122,7 +122,8 @@ function readParts(reader: DerReader): RequestParts {
 }
 
 function readInfo(reader: DerReader): Pick<RequestParts, 'subject' | 'key' | 'extensions'> {
-  reader.readSmallInteger(0);
+  // RFC 2986 §4.1 has version 0 only. Some tools write that of certificates, and it means nothing.
+  if (reader.readSmallInteger(2) === 1) reader.fail('the version is neither 0 nor 2');
   return { subject: readName(reader), key: readSpki(reader), extensions: readAttributes(reader) };
 }
 
