@@ -128,10 +128,12 @@ async function serve(context: LocalContext, { settings, outDir, removesFiles }: 
   const offered = all.filter(({ id }) => mayReach(narrowings, id));
   const guard = combine(namespaceGuard(settings, ask), await resourceGuard(settings));
   const connect = connectGuarded({ operations, connection, version, settings, now: () => Date.now() });
-  const backend = withLocalKeys(createRestBackend({ operations, offered, connect, version, guard }), async (keyType) =>
-    (await import('./key-request.ts')).makeKeyRequest(keyType),
-  );
   const files = await filesFor(outDir, env);
+  const backend = withLocalKeys(createRestBackend({ operations, offered, connect, version, guard }), {
+    make: async (keyType) => (await import('./key-request.ts')).makeKeyRequest(keyType),
+    kept: files.keptKeys,
+    server: connection.url.href,
+  });
   const surfaces = createSurfaces(all, settings.reveal);
   const surface = surfaces.of(settings, offered);
   const caller = createCaller({

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { binaryFile } from '#core/binary-file.ts';
 import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
+import { createKeptKeys, type KeptKeys } from './kept-keys.ts';
 import { type Delivered, type OfferedOperation, type SecretDelivery, secretFieldsOf } from './backend.ts';
 
 /**
@@ -14,6 +15,8 @@ import { type Delivered, type OfferedOperation, type SecretDelivery, secretField
  */
 export interface FileDelivery {
   readonly delivery: SecretDelivery;
+  /** In the same folder. */
+  readonly keptKeys: KeptKeys;
   /** Removes every file that was written, and the folder if it was made for them and is empty. At once: a signal may follow. */
   readonly removeAll: () => void;
 }
@@ -23,6 +26,10 @@ export async function createFileDelivery(folder: string): Promise<FileDelivery> 
   const { path, made } = await ownFolder(resolve(folder));
   const written = new Set<string>();
   return {
+    keptKeys: createKeptKeys(
+      async () => path,
+      (file) => written.add(file),
+    ),
     delivery: {
       async deliver(operation, output) {
         const files = await writeAll(path, operation, output);
@@ -52,6 +59,11 @@ export function lazyFileDelivery(folder: () => Promise<string>): FileDelivery {
   };
   return {
     delivery: { deliver: async (operation, output) => (await ready()).delivery.deliver(operation, output) },
+    keptKeys: {
+      find: async (name) => (await ready().catch(() => undefined))?.keptKeys.find(name),
+      keep: async (name, request) => (await ready().catch(() => undefined))?.keptKeys.keep(name, request),
+      drop: async (name) => (await ready().catch(() => undefined))?.keptKeys.drop(name),
+    },
     removeAll: () => made?.removeAll(),
   };
 }

@@ -5,6 +5,7 @@ import {
   type OfferedOperation,
   type ToolBackend,
 } from './backend.ts';
+import { type KeptKeys, nameOfRequest } from './kept-keys.ts';
 
 /**
  * Keys made on the machine of the client: `chancery mcp` sends a request that holds the public key, so that the private
@@ -26,13 +27,21 @@ const plan = 'pki.plan_certificate';
 
 /**
  * A repeat with the same Idempotency-Key must send the same request, and so must one with an approval, which was given for
- * that request and no other. As many are remembered.
+ * that request and no other. As many are remembered; what waits for an approval is kept beyond this process (kept-keys.ts), so
+ * that asking again finds the approval that waits, and does not ask for another.
  */
 const mostRemembered = 64;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export function withLocalKeys(backend: ToolBackend, make: MakeKeyRequest): ToolBackend {
+export interface LocalKeyOptions {
+  readonly make: MakeKeyRequest;
+  readonly kept: KeptKeys;
+  /** Address of the server: its keys are no other's. */
+  readonly server: string;
+}
+
+export function withLocalKeys(backend: ToolBackend, { make, kept, server }: LocalKeyOptions): ToolBackend {
   const remembered = new Map<string, Promise<KeyRequest | undefined>>();
   const remember = (key: string, request: Promise<KeyRequest | undefined>): void => {
     remembered.set(key, request);
@@ -40,11 +49,12 @@ export function withLocalKeys(backend: ToolBackend, make: MakeKeyRequest): ToolB
     const [oldest] = remembered.keys();
     if (remembered.size > mostRemembered && oldest !== undefined) remembered.delete(oldest);
   };
-  const requestFor = (input: Fields, context: CallContext): Promise<KeyRequest | undefined> => {
+  const requestFor = (input: Fields, context: CallContext, pending: string): Promise<KeyRequest | undefined> => {
     const approval = context.approvalId === undefined ? undefined : `approval ${context.approvalId}`;
     const key = context.idempotencyKey === undefined ? undefined : `key ${context.idempotencyKey}`;
     const known = [approval, key].map((name) => name && remembered.get(name)).find((request) => request !== undefined);
-    const request = known || keyTypeFor(backend, input, context).then(make);
+    const request =
+      known || kept.find(pending).then((found) => found ?? keyTypeFor(backend, input, context).then(make));
     if (key !== undefined) remember(key, request);
     return request;
   };
@@ -52,14 +62,20 @@ export function withLocalKeys(backend: ToolBackend, make: MakeKeyRequest): ToolB
     operations: backend.operations,
     async call(operation, input, context) {
       const fields = input as Fields;
-      const request = needsKey(operation, fields) ? await requestFor(fields, context) : undefined;
+      const name = nameOfRequest(server, input);
+      const request = needsKey(operation, fields) ? await requestFor(fields, context, name) : undefined;
       if (request === undefined) return backend.call(operation, input, context);
       const { key_type: _made, ...rest } = fields;
       try {
-        return withKey(await backend.call(operation, { ...rest, csr: request.csr }, context), request);
+        const reply = withKey(await backend.call(operation, { ...rest, csr: request.csr }, context), request);
+        await kept.drop(name);
+        return reply;
       } catch (thrown) {
         const approval = approvalAsked(thrown);
-        if (approval !== undefined) remember(`approval ${approval}`, Promise.resolve(request));
+        if (approval !== undefined) {
+          remember(`approval ${approval}`, Promise.resolve(request));
+          await kept.keep(name, request);
+        }
         throw withoutRequest(thrown, request, fields);
       }
     },
@@ -105,13 +121,27 @@ function withKey(reply: BackendReply, { privateKey }: KeyRequest): BackendReply 
   return { ...reply, output: { ...(reply.output as Fields), private_key: privateKey } };
 }
 
+/** Whether planning would itself ask somebody: nobody should be asked twice for one certificate. */
+async function needsApproval(backend: ToolBackend, { role }: Fields, context: CallContext): Promise<boolean> {
+  const question = { operation: plan, resource: `pki/roles/${String(role)}` };
+  try {
+    const { output } = await backend.call({ id: 'policy.test_policy' } as OfferedOperation, question, {
+      signal: context.signal,
+    });
+    return (output as { decision?: unknown }).decision === 'approval_required';
+  } catch {
+    // Who may not ask, or asks for what is none, is told by planning itself.
+    return false;
+  }
+}
+
 /** That of the request, else what the role would have: its plan says so, where the token may ask for one. */
 async function keyTypeFor(backend: ToolBackend, input: Fields, context: CallContext): Promise<string> {
   const { key_type: given, format: _format, password: _password, ...request } = input;
   if (typeof given === 'string') return given;
   const planning = backend.operations.find(({ id }) => id === plan);
   const usual = 'ec-p256';
-  if (planning === undefined) return usual;
+  if (planning === undefined || (await needsApproval(backend, request, context))) return usual;
   try {
     const { output } = await backend.call(planning, request, { signal: context.signal });
     const { certificate } = output as { certificate?: { key_type?: string } | null };

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { foundPki } from '#test/chancery.ts';
@@ -25,6 +29,49 @@ async function enrolCareful(server: Awaited<ReturnType<typeof startServer>>): Pr
   await server.ok('POST', 'principals', { name: 'agent', kind: 'agent', policies: ['careful'] });
   return (await server.ok('POST', 'principals/agent/keys', {})).key;
 }
+
+test('an approval that was asked for over stdio is good after chancery mcp was started anew, and none is asked for twice', async (context) => {
+  const server = await startServer(context);
+  await foundPki(server, 'rsa-3072', { key_types: ['rsa-3072', 'ec-p256'] });
+  await server.ok('POST', 'policies', {
+    name: 'careful',
+    rules: [{ effect: 'allow', operations: ['pki.*'], resources: ['**'], conditions: { approval: true } }],
+  });
+  await server.ok('POST', 'principals', { name: 'agent', kind: 'agent', policies: ['careful'] });
+  const { key: token } = await server.ok('POST', 'principals/agent/keys', {});
+  const outDir = join(mkdtempSync(join(tmpdir(), 'chancery-kept-')), 'out');
+  context.after(() => rmSync(dirname(outDir), { recursive: true, force: true }));
+  const connect = () => connectStdio(context, server, { token, flags: ['--out-dir', outDir] });
+  const pending = async () => (await server.ok('GET', 'approvals?state=pending')).approvals as { id: string }[];
+
+  const first = await connect();
+  const refused = await callRefused(first, 'pki_issue_certificate', certificate);
+  assert.equal(refused.code, 'approval_required');
+  const again = await callRefused(first, 'pki_issue_certificate', { dns_names: ['a.example.com'], role: 'web' });
+  await first.close();
+  const second = await connect();
+  const anew = await callRefused(second, 'pki_issue_certificate', certificate);
+  assert.deepEqual([again.approval_id, anew.approval_id], [refused.approval_id, refused.approval_id]);
+  assert.deepEqual(
+    (await pending()).map(({ id }) => id),
+    [refused.approval_id],
+  );
+  const [kept = '', ...more] = readdirSync(outDir);
+  assert.deepEqual([more, statSync(join(outDir, kept)).mode & 0o777], [[], 0o600]);
+
+  await server.ok('POST', `approvals/${refused.approval_id}/approve`, {});
+  await second.close();
+  const third = await connect();
+  const repeat = { operation: 'pki.issue_certificate', input: certificate, approval_id: refused.approval_id };
+  const { output, delivery } = await callOk(third, 'run_operation', repeat);
+  const key = createPrivateKey(readFileSync(delivery.files.private_key));
+  assert.ok(new X509Certificate(output.certificate).checkPrivateKey(key));
+  assert.ok(!readdirSync(outDir).includes(kept));
+  // The next certificate has another key.
+  const next = await callRefused(third, 'pki_issue_certificate', certificate);
+  assert.equal(next.code, 'approval_required');
+  assert.notEqual(next.approval_id, refused.approval_id);
+});
 
 for (const [transport, connect] of Object.entries({ HTTP: connectHttp, stdio: connectStdio })) {
   test(`a call that needs an approval says so over ${transport}, and passes once with it`, async (context) => {

@@ -146,7 +146,11 @@ test('a repeat with the same Idempotency-Key sends the same request and has the 
       return { output: { serial_number: '01' }, replayed: sent.length > 1 };
     },
   };
-  const local = withLocalKeys(backend, makeKeyRequest);
+  const local = withLocalKeys(backend, {
+    make: makeKeyRequest,
+    kept: { find: async () => undefined, keep: async () => undefined, drop: async () => undefined },
+    server: 'http://127.0.0.1',
+  });
   const context = { signal: new AbortController().signal, idempotencyKey: 'one' };
   const first = await local.call(operation, names, context);
   const second = await local.call(operation, names, context);
