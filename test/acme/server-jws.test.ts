@@ -284,6 +284,9 @@ test('row 27, RFC 8555 §6.4: a url that is not that of the request is unauthori
   ];
   for (const signed of others) assertProblem(await order({ header: { url: signed } }), 403, 'unauthorized');
   assertProblem(await order({ to: `${url}?a=1` }), 403, 'unauthorized');
+  const told = await order({ header: { url: url.replace(publicUrl, 'https://proxy.test') } });
+  for (const each of ['https://proxy.test', publicUrl])
+    assert.ok(told.body.detail.includes(`"${each}/acme/`), told.text);
 });
 
 test('row 28, RFC 8555 §6.4: a missing url is malformed', async () => {

@@ -147,6 +147,20 @@ test('row 64, RFC 8555 §7.4: a new order is 201 with Location, and none has no 
   assertProblem(await order(dnsNames(...many)), 400, 'malformed');
 });
 
+test('row 64: members that a library writes as null, or profile and replaces as empty texts, are as if they were left out', async () => {
+  const empty = { notBefore: null, notAfter: null, profile: null, replaces: null };
+  for (const fields of [empty, { profile: '', replaces: '' }]) {
+    const made = await order({ ...dnsNames('null.example.com'), ...fields });
+    assert.equal(made.status, 201, made.text);
+    for (const member of ['notAfter', 'profile', 'replaces']) assert.equal(made.body[member], undefined);
+  }
+  const account = client.other();
+  const nothing = { contact: null, termsOfServiceAgreed: null, onlyReturnExisting: null };
+  assert.equal((await account.register(nothing, await world.externalKey())).status, 201);
+  const unbound = { externalAccountBinding: null };
+  assertProblem(await client.other().post(url('newAccount'), unbound, { jwk: true }), 403, 'externalAccountRequired');
+});
+
 test('row 65, RFC 8555 §7.4: an identifier of another type is unsupportedIdentifier', async () => {
   assertProblem(
     await order({ identifiers: [{ type: 'permanent-identifier', value: 'x' }] }),
@@ -380,7 +394,7 @@ test('row 101, draft-ietf-acme-profiles: an order shows its profile, whose role 
   assert.equal(done.body.profile, 'brief');
   const { certificates } = await world.server.ok('GET', 'pki/certificates?name=pr.example.com');
   assert.equal(certificates[0].role, 'short');
-  for (const profile of ['long', 'constructor', ''])
+  for (const profile of ['long', 'constructor', ' '])
     assertProblem(await order({ ...dnsNames('a.example.com'), profile }), 400, 'invalidProfile');
   assertProblem(await order({ ...dnsNames('a.example.com'), profile: 7 }), 400, 'malformed');
   const gone = await world.server.call('PUT', 'acme/directories/web', {

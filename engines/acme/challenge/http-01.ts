@@ -72,6 +72,11 @@ function portSuffix(port: number, usual: number): string {
   return port === usual ? '' : `:${port}`;
 }
 
+function portOf(url: string): string {
+  const { port = '', protocol } = URL.parse(url) ?? {};
+  return port === '' ? (protocol === 'https:' ? '443' : '80') : port;
+}
+
 async function ask(fetch: GuardedFetch, url: string, signal: AbortSignal): Promise<OutboundResponse | OutboundError> {
   try {
     return await fetch({ url, signal });
@@ -127,6 +132,6 @@ function outboundFailed(error: OutboundError, url: string, dnsError: DnsError | 
     case 'connection_failed':
     case 'timeout':
     case 'redirected':
-      return failed('connection', `The request failed: ${error.message}.`);
+      return failed('connection', `The request to port ${portOf(url)} of ${host} failed: ${error.message}.`);
   }
 }

@@ -60,8 +60,7 @@ export async function readPost(
   const isShown = Object.hasOwn(jws.header, 'jwk');
   assertSigner(signer, isShown, Object.hasOwn(jws.header, 'kid'));
   // RFC 8555 §6.4. The Host header is whatever a client or a proxy says; the public URL is ours.
-  if (url !== parts.baseUrl + request.url)
-    throw new AcmeError('unauthorized', 'The url of the protected header is not the URL that this request came to.');
+  if (url !== parts.baseUrl + request.url) throw otherUrl(url, parts.baseUrl + request.url);
   parts.nonces.verify(nonce);
   const account = isShown ? undefined : await accountOf(parts.store, directory, jws);
   const key = account === undefined ? parseJwk(jws.header['jwk']) : parts.accountKeys(account.jwk);
@@ -74,6 +73,12 @@ export async function readPost(
   if (account !== undefined && jws.payload.length > 0) parts.bucket.take(account.id);
   const { sourceAddress, requestId, params } = request;
   return { directory, key, account, payload: jws.payload, url, sourceAddress, requestId, params };
+}
+
+/** Behind a proxy this is how a wrong public URL shows: so both are told. */
+function otherUrl(signed: string, came: string): AcmeError {
+  const [left, right] = [signed, came].map((url) => JSON.stringify(url.slice(0, 200)));
+  return new AcmeError('unauthorized', `The request is signed for the URL ${left}, and came to ${right}.`);
 }
 
 function assertSigner(signer: Signer, jwk: boolean, kid: boolean): void {
@@ -99,7 +104,7 @@ export function assertPostAsGet({ payload }: Post): void {
   if (payload.length > 0) throw malformed('This resource is read by POST-as-GET: with an empty payload, not {}.');
 }
 
-/** The payload as an object. Throws JoseError. */
+/** The payload as an object. What some libraries write as null is left out. Throws JoseError. */
 export function objectIn({ payload }: Post): Readonly<Record<string, unknown>> {
-  return payloadObject(payload);
+  return Object.fromEntries(Object.entries(payloadObject(payload)).filter(([, value]) => value !== null));
 }

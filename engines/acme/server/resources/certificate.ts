@@ -20,7 +20,7 @@ export async function certificateResource(parts: ResourceParts, post: AccountPos
   const alternates = await parts.issuer.alternateChains(row.namespace, chain);
   const chains = [chain, ...alternates];
   const { alternate = '0' } = post.params;
-  const chosen = /^\d{1,2}$/.test(alternate) ? chains[Number(alternate)] : undefined;
+  const chosen = /^(?:0|[1-9]\d?)$/.test(alternate) ? chains[Number(alternate)] : undefined;
   if (chosen === undefined) throw malformed('There is no such chain for this certificate.', 404);
   const url = (index: number) => post.directory.url(`certificate/${row.id}${index === 0 ? '' : `/${index}`}`);
   const others = chains.map((_, index) => index).filter((index) => String(index) !== alternate);

@@ -63,7 +63,7 @@ export async function newOrder(parts: ResourceParts, post: AccountPost): Promise
 
 function readText(payload: Readonly<Record<string, unknown>>, member: string, longest: number): string | null {
   const value = payload[member];
-  if (value === undefined) return null;
+  if (value === undefined || value === '') return null;
   if (typeof value === 'string' && value.length <= longest) return value;
   throw malformed(`The ${member} is no text of at most ${longest} characters.`);
 }
