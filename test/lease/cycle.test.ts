@@ -162,11 +162,13 @@ function mints(open: Open): void {
 
   test('a lease that is revoked while it is made is not handed out, and its subject goes', async (context) => {
     const house = await open(context);
-    const minting = house.call('POST', 'files', { hold: 300 });
+    house.shelf.behave('shelf', { held: true });
+    const minting = house.call('POST', 'files', {});
     await until(async () => (await house.rows()).length === 1, 'the row of the lease');
     const [row] = await house.rows();
     const marked = await house.ok('POST', `leases/${row?.id}/revoke`);
     assert.deepEqual([marked.state, marked.cause], ['minting', 'revoked']);
+    house.shelf.behave('shelf', {});
     const { status, body } = await minting;
     assert.deepEqual([status, body.code], [409, 'wrong_state']);
     house.clock.advance(60_000);
@@ -178,10 +180,12 @@ function mints(open: Open): void {
 
   test('a minting that outlives its deadline is ended, and its late success is refused', async (context) => {
     const house = await open(context);
-    const minting = house.call('POST', 'files', { hold: 300 });
+    house.shelf.behave('shelf', { held: true });
+    const minting = house.call('POST', 'files', {});
     await until(async () => (await house.rows()).length === 1, 'the row of the lease');
     house.clock.advance(60_000);
     await house.service.sweep();
+    house.shelf.behave('shelf', {});
     const { status, body } = await minting;
     assert.deepEqual([status, body.code], [409, 'wrong_state']);
     const [row] = await house.rows();
@@ -313,9 +317,11 @@ function many(open: Open): void {
   test('a drain ends all leases of a role and says how many are left', async (context) => {
     const house = await open(context);
     for (let count = 0; count < 3; count++) await house.mint();
-    const minting = house.call('POST', 'files', { hold: 300 });
+    house.shelf.behave('shelf', { held: true });
+    const minting = house.call('POST', 'files', {});
     await until(async () => (await house.rows()).length === 4, 'four rows');
     assert.deepEqual(await house.ok('POST', 'files/roles/reader/drain', {}), { left: 4 });
+    house.shelf.behave('shelf', {});
     assert.equal((await minting).status, 409);
     await house.service.sweep();
     assert.deepEqual(await house.ok('POST', 'files/roles/reader/drain', {}), { left: 1 });

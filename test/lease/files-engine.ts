@@ -1,5 +1,5 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { unlink, utimes, writeFile } from 'node:fs/promises';
+import { rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -17,7 +17,7 @@ import type { LeaseRow } from '#lease/tables.ts';
 export interface Shelf {
   /** Subjects that exist at a target. */
   subjects(target: string): string[];
-  /** Every subject that was really removed, in order; one that is here twice was ended twice. */
+  /** Every subject that was really removed; one that is here twice was ended twice. */
   removed(): string[];
   /** How often a target was asked to remove something. */
   attempts(target: string): number;
@@ -40,17 +40,22 @@ export interface Behaviour {
   readonly clock?: number | null;
   /** The process kills itself there. */
   readonly die?: 'before_making' | 'after_making' | 'before_removal' | 'after_removal';
+  /** Making takes until it is not held any more. */
+  readonly held?: boolean;
   /** Making fails there. */
   readonly fail?: 'before_making' | 'after_making';
 }
 
+/** Where subjects go, so that a process that is killed has either removed one and told so, or neither. */
+const graves = 'graves';
+
 export function openShelf(folder: string): Shelf {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, graves), { recursive: true });
   const lines = (file: string) =>
     existsSync(join(folder, file)) ? readFileSync(join(folder, file), 'utf8').split('\n').filter(Boolean) : [];
   return {
     subjects: (target) => (existsSync(join(folder, target)) ? readdirSync(join(folder, target)) : []),
-    removed: () => lines('removed.log'),
+    removed: () => readdirSync(join(folder, graves)).map((name) => name.slice(0, name.indexOf('.'))),
     attempts: (target) => lines('attempts.log').filter((line) => line === target).length,
     behave: (target, behaviour) => writeFileSync(join(folder, `${target}.json`), JSON.stringify(behaviour)),
   };
@@ -75,14 +80,14 @@ export function filesEngine(folder: string, clock: Clock, refuses: () => boolean
         const residue = [{ place: target, object: `note ${lease.subject}`, reason: 'It is held; let it go.' }];
         throw new RevocationError('Something is left.', { residue });
       }
-      const removed = await unlink(place(lease)).then(
+      const grave = join(folder, graves, `${lease.subject}.${newId('end', clock.now())}`);
+      const removed = await rename(place(lease), grave).then(
         () => true,
         (error: { code?: string }) => {
           if (error.code === 'ENOENT') return false;
           throw error;
         },
       );
-      if (removed) appendFileSync(join(folder, 'removed.log'), `${lease.subject}\n`);
       dieAt(behaviour, 'after_removal');
       if (behaviour.leaves) {
         const residue = [{ place: target, object: `shade of ${lease.subject}`, reason: 'It fades.' }];
@@ -120,7 +125,6 @@ export const mintFile = defineOperation({
     max_ttl: z.number().default(86_400).describe('Seconds'),
     role_cap: z.number().optional().describe('Most leases of the role'),
     principal_cap: z.number().optional().describe('Most leases of the principal'),
-    hold: z.number().default(0).describe('Milliseconds that making takes'),
     late: z.number().default(0).describe('Milliseconds after which nothing can arrive at the target any more'),
     fail: step.optional().describe('Fails there'),
   }),
@@ -151,7 +155,7 @@ export const mintFile = defineOperation({
       dieAt(behaviour, 'before_making');
       if (fail === 'before_making') throw new AppError('unavailable', 'The target refused.');
       mkdirSync(join(folder, input.target), { recursive: true });
-      await sleep(input.hold);
+      while ((await behaviourOf(folder, input.target)).held === true) await sleep(10);
       await writeFile(join(folder, input.target, lease.subject), String(lease.expires_at));
       dieAt(behaviour, 'after_making');
       if (fail === 'after_making') throw new AppError('unavailable', 'The target did not answer.');
