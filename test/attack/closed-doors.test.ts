@@ -218,6 +218,8 @@ test('what is logged of a failure of ours holds nothing of the request', async (
 const openRoutes = [
   'GET /.well-known/acme-challenge/{token}',
   ...['directory', 'new-nonce', 'renewal-info/{certid}', '{rest}'].map((path) => `GET /acme/{directory}/${path}`),
+  // Only a refusal that says where the directory is.
+  ...['/acme', '/acme/{directory}'].flatMap((path) => [`GET ${path}`, `POST ${path}`]),
   'HEAD /acme/{directory}/new-nonce',
   'OPTIONS /acme/{directory}/{rest}',
   // Signed by the key of an account, or by a key that wants to become one.
