@@ -7,10 +7,22 @@ import { spec } from 'node:test/reporters';
 
 /** They take longest, the longest first: begun at last, one of them would go on alone when all others are done. */
 const longest = [
-  'test/faults/corruption.test.ts',
-  'test/faults/kill-postgres.test.ts',
+  'test/faults/kill.test.ts',
   'test/attack/tenants.test.ts',
+  'test/faults/restore.test.ts',
+  'test/faults/corruption.test.ts',
+  'test/faults/lease-nodes.test.ts',
+  'test/faults/kill-postgres.test.ts',
+  'test/faults/store-away.test.ts',
+  'test/faults/power-cut.test.ts',
+  'test/server-command.test.ts',
+  'test/interop/java.test.ts',
   'test/attack/bad-fields.test.ts',
+  'test/faults/lease-steps-postgresql.test.ts',
+  'test/lease/nodes.test.ts',
+  'test/faults/fsync.test.ts',
+  'test/faults/lease-kill-postgresql.test.ts',
+  'test/interop/lint.test.ts',
 ];
 
 const wanted = process.argv.slice(2);
