@@ -25,7 +25,7 @@ export const raiseAlarm = defineAct({
   resource: ({ claim_id: id }) => `claims/${id}`,
   effect: 'mutating',
   async run(grant, input, deps: ClaimDeps) {
-    const row = await requireClaim(deps, grant.namespace, input.claim_id);
+    const row = await requireClaim(deps, grant, input.claim_id);
     return {
       output: {},
       changes: [

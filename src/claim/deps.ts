@@ -1,5 +1,6 @@
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
+import type { Grant } from '#core/grant.ts';
 import type { Recheck } from '#policy/authorize.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -32,10 +33,13 @@ export function findClaim(store: Store, namespace: string, id: string): Promise<
   return store.first<ClaimRow>('SELECT * FROM claims WHERE id = ? AND namespace = ?', [id, namespace]);
 }
 
-/** Throws `not_found`, for a claim of another namespace as for none. */
-export async function requireClaim({ store }: ClaimDeps, namespace: string, id: string): Promise<ClaimRow> {
-  const row = await findClaim(store, namespace, id);
-  if (row !== undefined) return row;
+/** Throws `not_found`, for a claim of another namespace as for none; `denied` where what it came of is out of reach. */
+export async function requireClaim({ store }: ClaimDeps, grant: Grant, id: string): Promise<ClaimRow> {
+  const row = await findClaim(store, grant.namespace, id);
+  if (row !== undefined) {
+    grant.reach(row.resource);
+    return row;
+  }
   throw noSuchClaim();
 }
 

@@ -199,7 +199,7 @@ export const getClaim = defineOperation({
   http: { method: 'GET', path: '/claims/{claim_id}' },
   effect: 'read',
   run: async (grant, { claim_id: id }, deps: ClaimDeps) => ({
-    output: showClaim(await requireClaim(deps, grant.namespace, id), grant.now),
+    output: showClaim(await requireClaim(deps, grant, id), grant.now),
   }),
 });
 
@@ -213,7 +213,7 @@ export const cancelClaim = defineOperation({
   effect: 'destructive',
   idempotent: true,
   async run(grant, { claim_id: id }, deps: ClaimDeps) {
-    const row = await requireClaim(deps, grant.namespace, id);
+    const row = await requireClaim(deps, grant, id);
     const state = stateOf(row, grant.now);
     if (state === 'claimed') throw claimedBefore(row, row.claimed_at ?? grant.now);
     if (state !== 'open') return { output: showClaim(row, grant.now) };

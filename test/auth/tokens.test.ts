@@ -33,6 +33,23 @@ test('a token may do what is left after every step of narrowing, and nothing els
   assert.match(JSON.stringify(refusal.details), /mill\.get_mill/);
 });
 
+test('what a token denies is left out at every step below, whatever is asked for', async (context) => {
+  const house = await openHouse(context);
+  const first = await house.narrow(house.admin, { denied_resources: ['mill/mills/db-*'] });
+  const second = await house.narrow(first, { resources: ['mill/mills/*'], denied_resources: ['mill/mills/web'] });
+  const third = await house.narrow(second, { resources: ['mill/mills/db-1', 'mill/mills/a'] });
+  const may = async (token: string) =>
+    Promise.all(['db-1', 'web', 'a'].map((mill) => house.code(token, 'mill.get_mill', { mill })));
+  assert.deepEqual(await may(house.admin), ['ok', 'ok', 'ok']);
+  assert.deepEqual(await may(first), ['denied', 'ok', 'ok']);
+  assert.deepEqual(await may(second), ['denied', 'denied', 'ok']);
+  assert.deepEqual(await may(third), ['denied', 'denied', 'ok']);
+  const refusal = await house.refusal(first, 'mill.get_mill', { mill: 'db-1' });
+  assert.deepEqual(refusal.details.at(-1), { at: 'token/denied_resources', message: 'and not on mill/mills/db-*' });
+  for (const glob of ['Mill/**', 'mill/../x', 'mill//x', 'mill/mills/'])
+    assert.equal(await house.code(house.admin, 'auth.create_token', { denied_resources: [glob] }), 'invalid_request');
+});
+
 describe('a child is never wider than its parent', () => {
   test('asking for more than the parent has gives no more than the parent has', async (context) => {
     const house = await openHouse(context);

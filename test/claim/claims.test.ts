@@ -292,6 +292,16 @@ test('a narrowed token claims the narrower one that it made, which another one o
   assert.match((await maker.ok('POST', 'claims/redeem', { handle: kept?.handle })).output.token, /^chy_/);
 });
 
+test('a token that denies what a claim came of neither claims nor cancels it', async (context) => {
+  const { server } = await house(context);
+  const { handle } = await issueKept(server);
+  const denying = server.as((await server.ok('POST', 'tokens', { denied_resources: ['pki/roles/web'] })).token);
+  assert.equal((await denying.call('POST', 'claims/redeem', { handle })).status, 403);
+  assert.equal((await denying.call('GET', `claims/${idOf(handle)}`)).status, 403);
+  assert.equal((await denying.call('POST', `claims/${idOf(handle)}/cancel`, {})).status, 403);
+  assert.equal((await server.call('POST', 'claims/redeem', { handle })).status, 200);
+});
+
 test('an answer without secrets makes no claim', async (context) => {
   const { server } = await house(context);
   const reply = await callKept(server, 'pki.list_roles', {});
