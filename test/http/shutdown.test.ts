@@ -103,6 +103,7 @@ test('under full load everything that was done is answered when the server close
   const { url, server, events } = await startServer(context, { config: { drainIdle: 300 } });
   const agent = new Agent({ keepAlive: true, maxSockets: 32 });
   context.after(() => agent.destroy());
+  const underLoad = Promise.withResolvers<void>();
   let answered = 0;
   const client = async (): Promise<void> => {
     for (;;) {
@@ -110,10 +111,11 @@ test('under full load everything that was done is answered when the server close
       if (typeof outcome === 'string') return;
       assert.equal(outcome, 200);
       answered += 1;
+      if (answered === 100) underLoad.resolve();
     }
   };
   const clients = Array.from({ length: 32 }, client);
-  while (answered <= 100) await pause(5);
+  await underLoad.promise;
   await server.close();
   await Promise.all(clients);
   assert.equal(answered, events.length);
