@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keyAuthorizationOf } from '#acme/jose/key-authorization.ts';
-import { createShares } from '#acme/server/shares.ts';
+import { createShares } from '#acme/shares.ts';
 import { startDnsServer } from '#test/dns-server.ts';
 import type { RawClient } from './raw-client.ts';
 import { acmeWorld, dnsNames } from './server-world.ts';

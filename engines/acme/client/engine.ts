@@ -60,7 +60,7 @@ export const acmeClientJobScopes: Readonly<Record<string, Narrowing>> = {
   [purgeJob]: { operations: ['acme.purge_orders'], resources: ['acme/orders'] },
 };
 
-/** Of which one account has a quarter at most, and those that come to it later find the rest (server/shares.ts). */
+/** Of which one account has a quarter at most, and those that come to it later find the rest (acme/shares.ts). */
 const ordersAtOnce = 64;
 const certificatesAtOnce = 16;
 /** Milliseconds after which nobody works on a key change any more. */

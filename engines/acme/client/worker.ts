@@ -3,7 +3,7 @@ import { update } from '#core/change.ts';
 import type { Clock } from '#core/clock.ts';
 import { AppError } from '#core/errors.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
-import { type Asker, createShares, type Shares } from '#acme/server/shares.ts';
+import { type Asker, createShares, type Shares } from '#acme/shares.ts';
 import { claimTime } from './order/outcome.ts';
 
 /**

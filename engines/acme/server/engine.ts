@@ -31,7 +31,7 @@ export interface AcmeServerOptions {
   readonly validator: ChallengeValidator;
   /** Origin under which clients reach the server, without a slash at the end: every URL begins with it. */
   readonly publicUrl: string;
-  /** Validations at once, shared by all accounts (shares.ts). Default 128. */
+  /** Validations at once, shared by all accounts (acme/shares.ts). Default 128. */
   readonly places?: number;
 }
 

@@ -1,10 +1,10 @@
 import type { Clock } from '#core/clock.ts';
 import type { Store, StoreLog } from '#storage/store.ts';
+import { type Asker, createShares } from '#acme/shares.ts';
 import { challenges, claimRow, type Due, endClaims, orders } from './claimed-rows.ts';
 import { newClaim } from './claims.ts';
 import { coalesced } from './coalesced.ts';
 import { backgroundOf } from './perform.ts';
-import { type Asker, createShares } from './shares.ts';
 import { validateOne, type ValidationParts } from './validation.ts';
 
 /**

@@ -1,22 +1,21 @@
 /**
- * Validations go on at the same time, and one whose responder hangs takes its whole time. So the places for them are
- * shared: whoever asks gets one as long as fewer are held for the same namespace than are free, and within what that
- * leaves the same holds for the directory, and then for the account. Alone, an account gets a quarter of all; however
- * much others hold, something is left for who holds nothing.
+ * Work that goes on at the same time and waits for others: validations of the server, orders of the client. A responder or
+ * an authority that hangs takes its whole time, so the places are shared: whoever asks gets one as long as fewer are
+ * held for the same namespace than are free, and within what that leaves the same holds for the two narrower keys.
+ * Alone, an asker gets a quarter of all; however much others hold, something is left for who holds nothing.
  */
 export interface Shares {
   /** Whether a place was taken; not when what is free is kept for others. */
   take(asker: Asker): boolean;
   give(asker: Asker): void;
-  /** Those who hold least first, by namespace, directory and account; equals in the order that they came in. */
+  /** Those who hold least first, by namespace, then role, then account; equals in the order that they came in. */
   fairly<Some extends Asker>(askers: readonly Some[]): Some[];
 }
 
-/** For whom something is validated. */
+/** For whom the work is. The server has its words here; of an order at an outside authority see client/worker.ts. */
 export interface Asker {
   readonly namespace: string;
   readonly role: string;
-  /** Id. */
   readonly account: string;
 }
 
