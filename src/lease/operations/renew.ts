@@ -5,7 +5,7 @@ import { duration } from '#core/duration.ts';
 import { AppError } from '#core/errors.ts';
 import type { Grant } from '#core/grant.ts';
 import { defineOperation } from '#core/operation.ts';
-import { engineOf, findLease, type LeaseDeps, ownerOf } from '#lease/deps.ts';
+import { engineOf, findLease, type LeaseDeps, ownerOf, readLease } from '#lease/deps.ts';
 import type { LeaseRow } from '#lease/tables.ts';
 import { leaseId, leaseView, showLease } from '#lease/views.ts';
 
@@ -39,7 +39,9 @@ export const renewLease = defineOperation({
     // A renewal never takes away what the lease has already.
     const expiresAt = Math.max(lease.expires_at, Math.min(wanted, max));
     const renewed = { ...lease, expires_at: expiresAt, next_action_at: expiresAt, renewals: lease.renewals + 1 };
-    await engine.extend(lease, expiresAt);
+    await engine.extend(lease, expiresAt).catch(async (error: unknown) => {
+      throw (await hasChanged(deps, lease)) ? changedMeanwhile(error) : error;
+    });
     deps.expect(expiresAt);
     return {
       output: { ...showLease(renewed), capped: max < wanted },
@@ -93,8 +95,15 @@ function atMaximum(lease: LeaseRow, max: number): AppError {
   });
 }
 
-function changedMeanwhile(): AppError {
+/** What is being taken back at the target cannot be extended there, and says so in the target's words. */
+async function hasChanged({ store }: LeaseDeps, { namespace, id, ...read }: LeaseRow): Promise<boolean> {
+  const now = await readLease(store, namespace, id);
+  return now?.state !== read.state || now.cause !== read.cause || now.renewals !== read.renewals;
+}
+
+function changedMeanwhile(cause?: unknown): AppError {
   return new AppError('conflict', 'The lease was ended or renewed by somebody else at the same moment.', {
+    cause,
     hint: 'Read the lease, and renew it again if it still lives.',
   });
 }

@@ -3,6 +3,7 @@ import { parseStatement, renderStatement } from '#database/statement.ts';
 import { type NewUser, TargetError, type UserName } from '#database/target.ts';
 import type { Connections, ServerTraits, Session } from './connection.ts';
 import { identifier, identifiers, integer, literal, timestamp } from './quote.ts';
+import { lockUserHere } from './user-lock.ts';
 
 /**
  * Makes a user. The preset is one message, hence one round trip. Rights come by membership in group roles: direct grants
@@ -134,10 +135,14 @@ async function refuseWithoutLogin(session: Session, username: string): Promise<v
   });
 }
 
-/** `VALID UNTIL` again. A user that is being revoked stays locked, since only the time changes. */
+/**
+ * `VALID UNTIL` again, in one message, hence one transaction. A user that is being revoked is waited for; where it is then
+ * still there it stays locked, since only the time changes.
+ */
 export async function extendUser(connections: Connections, user: UserName, expiresAt: number): Promise<void> {
-  const sql = `ALTER ROLE ${identifier(user.username)} VALID UNTIL ${timestamp(expiresAt)}`;
-  await connections.use((session) => session.script(sql));
+  const sql = `${lockUserHere(user.username)};
+    ALTER ROLE ${identifier(user.username)} VALID UNTIL ${timestamp(expiresAt)}`;
+  await connections.use((session) => session.script(sql, { patience: 2 }));
 }
 
 /** Made before a connection is taken where the server is known, since it costs milliseconds; undefined where not. */

@@ -6,14 +6,15 @@ import { adminDatabase, type Connections, type Row, type Session } from './conne
 import { sqlState, sqlStates } from './errors.ts';
 import { clearDatabases, describeOwned } from './owned.ts';
 import { identifier, literal } from './quote.ts';
+import { lockUser, unlockUser } from './user-lock.ts';
 
 /**
  * Takes a user back: lock and commit → end its sessions → statements of the role → prepared transactions, REASSIGN and
  * DROP OWNED in every database where it has something → DROP ROLE → prove it gone. A user that owns nothing and is not
  * logged in needs two round trips.
  *
- * Each step is idempotent. An advisory lock keeps two revocations of one user apart, since ALTER ROLE and DROP ROLE at
- * the same time fail with "tuple concurrently updated". Throws RevocationError with what is left, or TargetError.
+ * Each step is idempotent. A lock on the user keeps two revocations of it apart, and renewals away. Throws RevocationError
+ * with what is left, or TargetError.
  */
 export async function revokeUser(connections: Connections, user: UserName, plan: RevocationPlan): Promise<Revocation> {
   const { username } = user;
@@ -38,7 +39,7 @@ export interface Target {
 async function revokeWithin(connections: Connections, session: Session, target: Target): Promise<Revocation> {
   let dropped = false;
   try {
-    const state = await lockUser(session, target);
+    const state = await lockOut(session, target);
     if (state === undefined) return { ended: 'already_absent', sessions: 0 };
     dropped = isBare(state) && target.statements.length === 0 && (await dropIfQuiet(session, target, state));
     if (dropped) return { ended: 'removed', sessions: 0 };
@@ -51,20 +52,12 @@ async function revokeWithin(connections: Connections, session: Session, target: 
     }
     throw notDropped(await describeOwned(connections, session, target));
   } finally {
-    if (!dropped) await session.script(unlock(target)).catch(() => session.discard());
+    if (!dropped) await session.script(unlockUser(target.username)).catch(() => session.discard());
   }
 }
 
 function notDropped(residue: readonly Residue[], because = ''): RevocationError {
   return new RevocationError(`The user is locked, but not all that it has could be removed.${because}`, { residue });
-}
-
-function lock(target: Target): string {
-  return `SELECT pg_advisory_lock(hashtextextended(${literal(`chancery ${target.username}`)}, 0))`;
-}
-
-function unlock(target: Target): string {
-  return lock(target).replace('pg_advisory_lock', 'pg_advisory_unlock');
 }
 
 /** What a user has at the server. */
@@ -84,10 +77,10 @@ function isBare(state: UserState): boolean {
  * Commits the lock-out before anything else, or clients would log in again while their sessions are ended. It need not
  * be on disk: a crash of the server leaves a lease that is still to be revoked. Undefined when there is no such user.
  */
-async function lockUser(session: Session, target: Target): Promise<UserState | undefined> {
+async function lockOut(session: Session, target: Target): Promise<UserState | undefined> {
   try {
     const results = await session.script(
-      `${lock(target)};
+      `${lockUser(target.username)};
       BEGIN;
       SET LOCAL synchronous_commit = off;
       ALTER ROLE ${target.name} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL 'epoch';
@@ -137,7 +130,7 @@ async function dropIfQuiet(session: Session, target: Target, state: UserState): 
       SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ${literal(target.username)} OR oid = ${state.oid})::int AS roles,
         (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ${state.oid})::int AS dependencies,
         array(SELECT pid FROM pg_stat_get_activity(NULL) WHERE usesysid = ${state.oid}) AS pids;
-      ${unlock(target)}`,
+      ${unlockUser(target.username)}`,
       { patience: 3 },
     );
     requireGone(results.at(-2)?.rows[0] ?? {});
@@ -249,7 +242,8 @@ async function runStatements(connections: Connections, target: Target): Promise<
 export function toRevocationError(error: unknown): RevocationError {
   if (error instanceof RevocationError) return error;
   if (!(error instanceof TargetError)) return new RevocationError('The revocation failed.', { cause: error });
-  const unavailable = error.kind === 'unreachable' || error.kind === 'login' || error.outcome === 'unknown';
+  const away = error.kind === 'unreachable' || error.kind === 'timeout' || error.kind === 'login';
+  const unavailable = away || error.outcome === 'unknown';
   const hint = error.hint === undefined ? '' : ` ${error.hint}`;
   return new RevocationError(`${error.message}${hint}`, { unavailable, cause: error });
 }
