@@ -162,7 +162,7 @@ test('every command and flag that a document shows exists', () => {
   let seen = 0;
   for (const document of documents)
     for (const [line, area = '', verb = '', rest = ''] of readFileSync(join(root, document), 'utf8').matchAll(
-      /\bchancery ([a-z]+) ([a-z-]+)([^`\n#]*)/g,
+      /\bchancery ([a-z]+) ([a-z][a-z-]*)([^`\n#]*)/g,
     )) {
       if (!areas.has(area)) continue;
       const command = commands.find(

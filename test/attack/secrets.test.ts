@@ -49,7 +49,7 @@ const ofDatabaseRoles = ['member_of/0', 'database', 'act_as', 'reassign_to'];
  */
 const kept: Readonly<Record<string, readonly string[]>> = {
   'any operation': ['description', 'purpose'],
-  'auth.create_token': ['resources/0'],
+  'auth.create_token': ['resources/0', 'denied_resources/0'],
   'policy.create_policy': ['rules/0/resources/0'],
   'policy.put_policy': ['rules/0/resources/0'],
   'pki.create_authority': [...subject, ...constraints],

@@ -121,7 +121,9 @@ function startWork(client: Client, witness: Witness): () => Promise<void> {
       } catch (error) {
         // `client.ok` says which status it was; what fetch throws is a request without an answer.
         const refusal =
-          error instanceof Error ? /^POST ([a-z-]+).*?: (\d{3}) .*?"code":"(\w+)"/.exec(error.message) : null;
+          error instanceof Error
+            ? /^POST ([a-z-]+).*?: (\d{3}) .*?"code":"(\w+)".*?"detail":("[^"]*)/.exec(error.message)
+            : null;
         if (refusal === null) {
           counts.cut++;
           return;

@@ -12,13 +12,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { copyCluster, type Owner } from '#test/cluster-template.ts';
+import { freePort } from './free-port.ts';
 
 /**
  * A real PostgreSQL server of its own for one test file: on 127.0.0.1, in a temporary folder, fsync on, passwords by
@@ -276,14 +277,4 @@ function collect(child: ChildProcess): () => string {
     text = (text + chunk.toString()).slice(-2000);
   });
   return () => text;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('no free port');
-  return address.port;
 }
