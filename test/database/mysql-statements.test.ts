@@ -10,6 +10,7 @@ import { cachingSha2Hash, passwordHash } from '#database/targets/mysql/password-
 import { account, literal, roleName } from '#database/targets/mysql/quote.ts';
 import {
   type AccountTerms,
+  type Authentication,
   killSessions,
   lockUser,
   mintStatements,
@@ -24,9 +25,9 @@ import {
  */
 
 const user = { username: 'chy_a_app_1', host: '%' };
-const terms = (more: Partial<AccountTerms> = {}): AccountTerms => ({
-  user,
-  authentication: { plugin: 'caching_sha2_password', hash: '$A$005$salt' },
+const salted: Authentication = { plugin: 'caching_sha2_password', hash: '$A$005$salt' };
+const terms = (more: Partial<AccountTerms> = {}, authentication: Authentication = salted): AccountTerms => ({
+  accounts: [{ user, authentication }],
   memberOf: ['app_ro', 'app_rw@10.%', 'app_ro'],
   connectionLimit: 3,
   ...more,
@@ -51,19 +52,46 @@ test('MySQL: without roles and bounds there is nothing of them', () => {
 test('MySQL: a login by certificate has an empty password and demands the names', () => {
   const authentication = { subject: '/O=x/CN=chy_a_app_1', issuer: '/CN=it' };
   assert.equal(
-    mintStatements('mysql', terms({ authentication, memberOf: [] }))[0],
+    mintStatements('mysql', terms({ memberOf: [] }, authentication))[0],
     "CREATE USER 'chy_a_app_1'@'%' IDENTIFIED WITH caching_sha2_password AS ''" +
       " REQUIRE SUBJECT '/O=x/CN=chy_a_app_1' AND ISSUER '/CN=it' WITH MAX_USER_CONNECTIONS 3 ACCOUNT LOCK",
   );
 });
 
+test('MariaDB: users that are made together share all statements but those of their default roles', () => {
+  const accounts = ['a', 'b'].map((username) => {
+    const authentication = { plugin: 'mysql_native_password', hash: `*${username}` } as const;
+    return { user: { username, host: '%' }, authentication };
+  });
+  assert.deepEqual(mintStatements('mariadb', { accounts, memberOf: ['app_ro'], connectionLimit: 2 }), [
+    "CREATE USER 'a'@'%' IDENTIFIED VIA mysql_native_password USING '*a', " +
+      "'b'@'%' IDENTIFIED VIA mysql_native_password USING '*b' WITH MAX_USER_CONNECTIONS 2 ACCOUNT LOCK",
+    "GRANT `app_ro` TO 'a'@'%', 'b'@'%'",
+    "SET DEFAULT ROLE `app_ro` FOR 'a'@'%'",
+    "SET DEFAULT ROLE `app_ro` FOR 'b'@'%'",
+    "ALTER USER 'a'@'%', 'b'@'%' ACCOUNT UNLOCK",
+  ]);
+  assert.deepEqual(
+    mintStatements('mariadb', { accounts, memberOf: ['app_ro', 'app_rw'], connectionLimit: 2 }).slice(1, -1),
+    [
+      'CREATE ROLE `a`, `b`',
+      'GRANT `app_ro` TO `a`, `b`',
+      'GRANT `app_rw` TO `a`, `b`',
+      "GRANT `a` TO 'a'@'%'",
+      "GRANT `b` TO 'b'@'%'",
+      "SET DEFAULT ROLE `a` FOR 'a'@'%'",
+      "SET DEFAULT ROLE `b` FOR 'b'@'%'",
+    ],
+  );
+});
+
 test('MariaDB: one role is the default itself, several are bundled in one named as the user', () => {
   const authentication = { plugin: 'mysql_native_password', hash: '*94BD' } as const;
-  assert.deepEqual(mintStatements('mariadb', terms({ authentication, memberOf: ['app_ro'] })).slice(1, 3), [
+  assert.deepEqual(mintStatements('mariadb', terms({ memberOf: ['app_ro'] }, authentication)).slice(1, 3), [
     "GRANT `app_ro` TO 'chy_a_app_1'@'%'",
     "SET DEFAULT ROLE `app_ro` FOR 'chy_a_app_1'@'%'",
   ]);
-  assert.deepEqual(mintStatements('mariadb', terms({ authentication, memberOf: ['app_ro', 'app_rw'] })), [
+  assert.deepEqual(mintStatements('mariadb', terms({ memberOf: ['app_ro', 'app_rw'] }, authentication)), [
     "CREATE USER 'chy_a_app_1'@'%' IDENTIFIED VIA mysql_native_password USING '*94BD' WITH MAX_USER_CONNECTIONS 3 ACCOUNT LOCK",
     'CREATE ROLE `chy_a_app_1`',
     'GRANT `app_ro` TO `chy_a_app_1`',

@@ -2,7 +2,7 @@ import type { Target, TargetKind } from '#database/target.ts';
 import { adminSetup } from './mysql/admin-setup.ts';
 import { diagnose } from './mysql/diagnose.ts';
 import { inspect, listUsers } from './mysql/inspect.ts';
-import { createUser } from './mysql/mint.ts';
+import { createMints } from './mysql/mint.ts';
 import { canLogIn, logIn, setPassword } from './mysql/passwords.ts';
 import { createPool } from './mysql/pool.ts';
 import { runQuery } from './mysql/query.ts';
@@ -27,9 +27,10 @@ export const mysql = {
 function open(settings: MysqlSettings): Target {
   const pool = createPool(settings);
   const tools = createRevocationTools(pool);
+  const createUser = createMints(pool, tools.drops);
   return {
     inspect: () => pool.use(inspect),
-    createUser: (user) => createUser(pool, tools.drops, user),
+    createUser,
     extendUser: () => Promise.resolve(),
     revokeUser: (user, plan) => revokeUser(tools, user, plan),
     setPassword: (user, password) => setPassword(pool, user, password),

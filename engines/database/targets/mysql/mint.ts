@@ -2,57 +2,46 @@ import { parseStatement, renderStatement } from '#database/statement.ts';
 import { type Credential, type NewUser, TargetError } from '#database/target.ts';
 import { oneLineName } from './certificate-subject.ts';
 import type { Drops } from './drops.ts';
-import { errorNumber } from './errors.ts';
+import { gather } from './gather.ts';
+import { mintEach, type NewAccount, orDrop, taken } from './mint-together.ts';
 import { defaultPlugin, type PasswordPlugin, passwordHash } from './password-hash.ts';
-import type { Pool } from './pool.ts';
-import { account, type Flavor } from './quote.ts';
-import { cannotUser, removeUser, userExists } from './removal.ts';
+import { half, type Pool } from './pool.ts';
+import type { Flavor } from './quote.ts';
+import { userExists } from './removal.ts';
 import { ask, openSession, type Session } from './session.ts';
-import { type Authentication, mintStatements } from './statements.ts';
+import type { Authentication } from './statements.ts';
+
+/** Users that MariaDB makes in one statement: what it reads anew after each it then reads once for all of them. */
+const mostTogether = 8;
 
 /**
- * Makes a user. Statements of this server commit by themselves and cannot be taken back together: when the server refuses
+ * Makes users. Statements of this server commit by themselves and cannot be taken back together: when the server refuses
  * one, the user is dropped again. Where that fails too, or an answer is lost, what is left is locked (custom statements
  * aside) and the caller revokes it.
  */
-export function createUser(pool: Pool, drops: Pick<Drops, 'mint'>, user: NewUser): Promise<void> {
-  return drops.mint(() => (user.statements.length > 0 ? runCreationScripts(pool, user) : runPreset(pool, user)));
-}
-
-async function runPreset(pool: Pool, user: NewUser): Promise<void> {
-  await pool.use(async (session) => {
-    const authentication = await authenticationOf(session.flavor, user.credential, pool.settings.passwordPlugin);
-    const { memberOf, connectionLimit } = user;
-    const [create = '', ...others] = mintStatements(session.flavor, {
-      user,
-      authentication,
-      memberOf,
-      connectionLimit,
+export function createMints(pool: Pool, drops: Pick<Drops, 'mint'>): (user: NewUser) => Promise<void> {
+  /** Told by the first session; until then, and on MySQL, every user is made by itself. */
+  let flavor: Flavor | undefined;
+  const prepare = async (on: Flavor, user: NewUser): Promise<NewAccount> => {
+    const authentication = await authenticationOf(on, user.credential, pool.settings.passwordPlugin);
+    return { user, authentication, secrets: secretsOf(user.credential, authentication) };
+  };
+  const alone = (user: NewUser) =>
+    pool.use(async (session) => {
+      flavor = session.flavor;
+      const account = await prepare(flavor, user);
+      return mintEach(session, [account]);
     });
-    const secrets = secretsOf(user.credential, authentication);
-    const step = (sql: string) => ask(session, sql, `"${sql.split(' ', 2).join(' ')}" for ${account(user)}`, secrets);
-    try {
-      await step(create);
-    } catch (error) {
-      throw errorNumber(error) === cannotUser ? taken(user, error) : error;
-    }
-    await orDrop(session, user, async () => {
-      for (const sql of others) await step(sql);
-    });
+  const together = gather<NewAccount, ReadonlyMap<NewUser, unknown>>({
+    most: () => mostTogether,
+    width: half(pool),
+    work: (accounts) => pool.use((session) => mintEach(session, accounts)),
   });
-}
-
-async function orDrop(session: Session, user: NewUser, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (session.alive()) await removeUser(session, user).catch(() => undefined);
-    throw error;
-  }
-}
-
-function taken(user: NewUser, cause?: unknown): TargetError {
-  return new TargetError('exists', `A user ${account(user)} is there already.`, { cause });
+  const preset = async (user: NewUser): Promise<void> => {
+    const failures = flavor === 'mariadb' ? await together(await prepare(flavor, user)) : await alone(user);
+    if (failures.has(user)) throw failures.get(user);
+  };
+  return (user) => drops.mint(() => (user.statements.length > 0 ? runCreationScripts(pool, user) : preset(user)));
 }
 
 async function authenticationOf(

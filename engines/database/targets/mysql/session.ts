@@ -1,6 +1,6 @@
 import { connect as connectSocket, isIP, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Connection, type ConnectionOptions, createConnection, type SslOptions } from 'mysql2';
+import { type Connection, type ConnectionOptions, createConnection, type QueryOptions, type SslOptions } from 'mysql2';
 import { type ClientCertificate, TargetError, type TargetSettings } from '#database/target.ts';
 import { authPlugins } from './auth-plugins.ts';
 import { asConnectError, asTargetError } from './errors.ts';
@@ -64,8 +64,7 @@ export async function openSession(settings: MysqlSettings, options: SessionOptio
   };
   const query = async (sql: string, timeout = settings.statementTimeout + grace): Promise<Row[]> => {
     try {
-      const [rows] = await connection.promise().query({ sql, timeout });
-      return Array.isArray(rows) ? (rows as Row[]) : [];
+      return await rowsOf(connection, { sql, timeout });
     } catch (error) {
       // After a timeout the driver would read the late answer as that of the next statement.
       if ((error as { sqlState?: string }).sqlState === undefined) destroy();
@@ -92,6 +91,16 @@ export async function openSession(settings: MysqlSettings, options: SessionOptio
     connection.destroy();
     throw asConnectError(error, `${settings.host}:${settings.port}`);
   }
+}
+
+/** The driver's own promises take a stack trace at every statement, for errors that `ask` explains. */
+function rowsOf(connection: Connection, options: QueryOptions): Promise<Row[]> {
+  return new Promise((resolve, reject) => {
+    connection.query(options, (error, rows) => {
+      if (error) reject(error);
+      else resolve(Array.isArray(rows) ? (rows as Row[]) : []);
+    });
+  });
 }
 
 /**

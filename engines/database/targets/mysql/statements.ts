@@ -13,9 +13,14 @@ export type Authentication =
   /** Subject and issuer as OpenSSL's one line. */
   | { readonly subject: string; readonly issuer: string | undefined };
 
-export interface AccountTerms {
+export interface Account {
   readonly user: UserName;
   readonly authentication: Authentication;
+}
+
+/** What accounts of one statement have in common. Those that log in by a certificate go alone: its subject is such a thing. */
+export interface AccountTerms {
+  readonly accounts: readonly Account[];
   readonly memberOf: readonly string[];
   readonly connectionLimit: number | undefined;
 }
@@ -28,15 +33,20 @@ export interface AccountTerms {
  * for several groups a role is made that has them all. It is named as the user and goes with it.
  */
 export function mintStatements(flavor: Flavor, terms: AccountTerms): string[] {
-  const who = account(terms.user);
+  const users = terms.accounts.map(({ user }) => user);
   const groups = [...new Set(terms.memberOf)].map((role) => roleName(flavor, role));
-  return [createUser(flavor, terms), ...membership(flavor, terms.user, groups), `ALTER USER ${who} ACCOUNT UNLOCK`];
+  return [
+    createUsers(flavor, terms),
+    ...membership(flavor, users, groups),
+    `ALTER USER ${users.map(account).join(', ')} ACCOUNT UNLOCK`,
+  ];
 }
 
 /** No `IF NOT EXISTS`: a name that is taken must fail, not hand out somebody else's account. */
-function createUser(flavor: Flavor, { user, authentication, connectionLimit }: AccountTerms): string {
+function createUsers(flavor: Flavor, { accounts, connectionLimit }: AccountTerms): string {
   const limit = connectionLimit === undefined ? '' : ` WITH MAX_USER_CONNECTIONS ${Math.trunc(connectionLimit)}`;
-  return `CREATE USER ${account(user)} ${proof(flavor, authentication)}${limit} ACCOUNT LOCK`;
+  const users = accounts.map(({ user, authentication }) => `${account(user)} ${proof(flavor, authentication)}`);
+  return `CREATE USER ${users.join(', ')}${limit} ACCOUNT LOCK`;
 }
 
 function proof(flavor: Flavor, authentication: Authentication): string {
@@ -52,19 +62,24 @@ function identified(flavor: Flavor, plugin: PasswordPlugin, hash: string): strin
   return `IDENTIFIED WITH ${plugin} AS ${literal(hash)}`;
 }
 
-function membership(flavor: Flavor, user: UserName, groups: readonly string[]): string[] {
-  const who = account(user);
+function membership(flavor: Flavor, users: readonly UserName[], groups: readonly string[]): string[] {
+  const all = users.map(account).join(', ');
   const [first, ...others] = groups;
   if (first === undefined) return [];
-  if (flavor === 'mysql') return [`GRANT ${groups.join(', ')} TO ${who}`, `SET DEFAULT ROLE ALL TO ${who}`];
-  if (others.length === 0) return [`GRANT ${first} TO ${who}`, `SET DEFAULT ROLE ${first} FOR ${who}`];
-  const bundle = identifier(user.username);
+  if (flavor === 'mysql') return [`GRANT ${groups.join(', ')} TO ${all}`, `SET DEFAULT ROLE ALL TO ${all}`];
+  if (others.length === 0) return [`GRANT ${first} TO ${all}`, ...users.map((user) => defaultRole(first, user))];
+  const bundles = users.map(({ username }) => identifier(username)).join(', ');
   return [
-    `CREATE ROLE ${bundle}`,
-    ...groups.map((group) => `GRANT ${group} TO ${bundle}`),
-    `GRANT ${bundle} TO ${who}`,
-    `SET DEFAULT ROLE ${bundle} FOR ${who}`,
+    `CREATE ROLE ${bundles}`,
+    ...groups.map((group) => `GRANT ${group} TO ${bundles}`),
+    ...users.map((user) => `GRANT ${identifier(user.username)} TO ${account(user)}`),
+    ...users.map((user) => defaultRole(identifier(user.username), user)),
   ];
+}
+
+/** MariaDB; of one user each time. */
+function defaultRole(role: string, user: UserName): string {
+  return `SET DEFAULT ROLE ${role} FOR ${account(user)}`;
 }
 
 export function setPassword(flavor: Flavor, user: UserName, plugin: PasswordPlugin, hash: string): string {
