@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { createConnection } from 'mysql2/promise';
+import { after, before, type TestContext, test } from 'node:test';
+import { type Connection, createConnection } from 'mysql2/promise';
 import { type NewUser, type Target, TargetError } from '#database/target.ts';
 import { mysql } from '#database/targets/mysql.ts';
 import { type MariadbServer, runAs } from '#test/mariadb.ts';
@@ -49,6 +49,13 @@ const names = async (): Promise<string[]> =>
     String((row as { name: unknown }).name),
   );
 
+async function connectAsRoot(context: TestContext): Promise<Connection> {
+  const { port, password } = server;
+  const connection = await createConnection({ host: '127.0.0.1', port, user: 'root', password });
+  context.after(() => connection.destroy());
+  return connection;
+}
+
 const say = (user: NewUser, ...statements: string[]) => runAs(server.port, user.username, user.username, ...statements);
 
 test('users that are asked for at once are made in fewer statements, and each has what its role gives', async () => {
@@ -59,7 +66,7 @@ test('users that are asked for at once are made in fewer statements, and each ha
   const users = [
     ...newUsers(14),
     ...newUsers(5, { memberOf: ['app_reader', 'app_writer'] }),
-    ...newUsers(5, { connectionLimit: 1 }),
+    ...newUsers(5, { connectionLimit: 3 }),
     ...newUsers(3, { memberOf: [] }),
   ];
   const earlier = await counted();
@@ -75,7 +82,7 @@ test('users that are asked for at once are made in fewer statements, and each ha
   const [limited] = users.slice(-5);
   assert.deepEqual(
     (await server.run(`SHOW CREATE USER '${limited?.username}'@'%'`)).map((row) =>
-      / WITH MAX_USER_CONNECTIONS 1\b/.test(String(Object.values(row as object)[0])),
+      / WITH MAX_USER_CONNECTIONS 3\b/.test(String(Object.values(row as object)[0])),
     ),
     [true],
   );
@@ -119,19 +126,37 @@ test('a lock that all of them wait for holds them up once, and nothing arrives l
   context.after(() => hasty.close());
   const [early, ...users] = newUsers(9) as [NewUser, ...NewUser[]];
   await hasty.createUser(early);
-  const backup = await createConnection({
-    host: '127.0.0.1',
-    port: server.port,
-    user: 'root',
-    password: server.password,
-  });
-  context.after(() => backup.destroy());
+  const backup = await connectAsRoot(context);
   await backup.query('FLUSH TABLES WITH READ LOCK');
   const [first, ...others] = await mint(users, hasty);
   assert.deepEqual([first, new Set(others)], ['timeout, not_applied', new Set(['timeout, not_applied'])]);
   await backup.query('UNLOCK TABLES');
   assert.deepEqual(await names(), [early.username]);
   await hasty.revokeUser(early, plain);
+});
+
+test('who waited for too long is refused before anything of it reaches the server', async (context) => {
+  const narrow = mysql.open({ ...world.settings, maxConnections: 2, connectTimeout: 300, statementTimeout: 1000 });
+  context.after(() => narrow.close());
+  const [early, first, ...users] = newUsers(6) as [NewUser, NewUser, ...NewUser[]];
+  await narrow.createUser(early);
+  const backup = await connectAsRoot(context);
+  await backup.query('FLUSH TABLES WITH READ LOCK');
+  const waiting = mint([first], narrow);
+  const late = mint(users, narrow);
+  assert.deepEqual(await waiting, ['timeout, not_applied']);
+  await backup.query('UNLOCK TABLES');
+  assert.deepEqual(
+    await late,
+    users.map(() => 'timeout, not_applied'),
+  );
+  assert.deepEqual(await names(), [early.username]);
+  assert.deepEqual(
+    await mint(users, narrow),
+    users.map(() => undefined),
+    'the next are served',
+  );
+  await Promise.all([early, ...users].map((user) => target.revokeUser(user, plain)));
 });
 
 test('mintings that are cut off together at any moment say whether something of them may be there, and are revoked', async () => {

@@ -136,7 +136,8 @@ async function killAtAll(scene: Scene, points: readonly Point[]): Promise<void> 
   });
   const answers: Promise<unknown>[] = [];
   const early: Promise<never>[] = [];
-  const alone = ({ point }: { point: Point }) => point.act.what.startsWith('revoke');
+  // What is done for several users together is begun when the one before is held, so that each has its own message.
+  const alone = ({ point: { act } }: { point: Point }) => act.what === 'mint' || act.what.startsWith('revoke');
   for (const [index, { point, leased }] of prepared.toSorted((a, b) => Number(alone(a)) - Number(alone(b))).entries()) {
     const answer = outcome(point.act.run(server, leased));
     answers.push(answer);

@@ -10,6 +10,11 @@ export interface NewAccount extends Account {
   readonly user: NewUser;
   /** Masked in errors. */
   readonly secrets: readonly string[];
+  /**
+   * Until then (`performance.now()`) its creation may begin: later its lease is taken for abandoned, and what arrives at the
+   * server after that would belong to none.
+   */
+  readonly startBy: number;
 }
 
 /** Makes them, those that are alike together. Gives the failures; who is not among them is there. */
@@ -34,20 +39,21 @@ async function mintAlike(
   accounts: readonly NewAccount[],
   failures: Map<NewUser, unknown>,
 ): Promise<void> {
-  let rest = accounts;
+  const open = () => accounts.filter(({ user }) => !failures.has(user));
+  let made: readonly NewAccount[] = [];
   if (accounts.length > 1) {
     try {
-      const free = await withFreeNames(session, accounts);
+      const free = await withFreeNames(session, accounts, failures);
       const refusal = await mintTogether(session, free);
-      if (refusal !== undefined) await undo(session, free, refusal);
+      if (refusal === undefined) made = free;
+      else await undo(session, free, refusal);
       if (refusal !== undefined && isOfServer(refusal)) throw refusal;
-      rest = refusal === undefined ? accounts.filter((each) => !free.includes(each)) : accounts;
     } catch (error) {
-      for (const { user } of accounts) failures.set(user, error);
-      return;
+      for (const { user } of open()) failures.set(user, error);
     }
   }
-  for (const each of rest) await mintOne(session, each).catch((error: unknown) => failures.set(each.user, error));
+  for (const each of open())
+    if (!made.includes(each)) await mintOne(session, each).catch((error: unknown) => failures.set(each.user, error));
 }
 
 /** What each of them by itself would wait for as long again. */
@@ -56,15 +62,33 @@ function isOfServer({ kind }: TargetError): boolean {
 }
 
 /**
- * Those whose names nobody has, each name once: of them, what is there after a refusal was made by us, and may be dropped
- * again. The others are made alone, so that they are refused in the server's words.
+ * Those in time whose names nobody has, each name once: of them, what is there after a refusal was made by us, and may be
+ * dropped again. A name that is taken is a failure.
  */
-async function withFreeNames(session: Session, accounts: readonly NewAccount[]): Promise<readonly NewAccount[]> {
+async function withFreeNames(
+  session: Session,
+  accounts: readonly NewAccount[],
+  failures: Map<NewUser, unknown>,
+): Promise<readonly NewAccount[]> {
   const byName = new Map(accounts.toReversed().map((each) => [account(each.user), each]));
   const { people, bundles } = await findAccounts(session, usersOf(accounts));
-  return accounts.filter((each) => {
-    const name = account(each.user);
-    return byName.get(name) === each && !people.has(name) && !bundles.has(each.user.username);
+  for (const { user } of accounts) if (people.has(account(user))) failures.set(user, taken(user));
+  return accounts.filter(
+    (each) =>
+      !failures.has(each.user) &&
+      byName.get(account(each.user)) === each &&
+      !bundles.has(each.user.username) &&
+      isTimely(each),
+  );
+}
+
+function isTimely({ startBy }: NewAccount): boolean {
+  return performance.now() < startBy;
+}
+
+function late(): TargetError {
+  return new TargetError('timeout', 'Other users that are being made kept this one waiting for too long.', {
+    hint: 'Try again, or ask for fewer credentials at a time.',
   });
 }
 
@@ -74,6 +98,7 @@ function usersOf(accounts: readonly NewAccount[]): NewUser[] {
 
 async function mintOne(session: Session, each: NewAccount): Promise<void> {
   const { user, secrets } = each;
+  if (!isTimely(each)) throw late();
   const [create = '', ...others] = statementsFor(session, [each]);
   const step = (sql: string) => ask(session, sql, `${beginningOf(sql)} for ${account(user)}`, secrets);
   try {

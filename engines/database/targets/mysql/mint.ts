@@ -23,8 +23,10 @@ export function createMints(pool: Pool, drops: Pick<Drops, 'mint'>): (user: NewU
   /** Told by the first session; until then, and on MySQL, every user is made by itself. */
   let flavor: Flavor | undefined;
   const prepare = async (on: Flavor, user: NewUser): Promise<NewAccount> => {
-    const authentication = await authenticationOf(on, user.credential, pool.settings.passwordPlugin);
-    return { user, authentication, secrets: secretsOf(user.credential, authentication) };
+    const { passwordPlugin, connectTimeout } = pool.settings;
+    const startBy = performance.now() + connectTimeout;
+    const authentication = await authenticationOf(on, user.credential, passwordPlugin);
+    return { user, authentication, secrets: secretsOf(user.credential, authentication), startBy };
   };
   const alone = (user: NewUser) =>
     pool.use(async (session) => {
