@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RevocationError } from '#lease/contract.ts';
 import type { Sealer } from '#seal/sealer.ts';
 import type { Store } from '#storage/store.ts';
@@ -40,8 +41,10 @@ interface Pool {
   retired: boolean;
 }
 
-/** The password may change once more while a connection is made by the last one. */
-const mostTries = 4;
+/** The password may change again and again while a connection is made by the last one. */
+const mostTries = 10;
+/** Milliseconds before the second try, and so much more before each other. */
+const pause = 10;
 
 export function createPools(parts: PoolParts): Pools {
   const pools = new Map<string, Pool>();
@@ -96,6 +99,7 @@ export function createPools(parts: PoolParts): Pools {
           return await useOnce(known, work);
         } catch (error) {
           if (!isRefusedLogin(error) || attempt === mostTries) throw error;
+          await sleep(pause * attempt);
           const now = await findConnectionById(parts.store, connection.row.id);
           if (now === undefined || (now.row.version === known.row.version && now.row.next_password === null))
             throw error;

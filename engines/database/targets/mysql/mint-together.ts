@@ -10,21 +10,18 @@ export interface NewAccount extends Account {
   readonly user: NewUser;
   /** Masked in errors. */
   readonly secrets: readonly string[];
-  /**
-   * Until then (`performance.now()`) its creation may begin: later its lease is taken for abandoned, and what arrives at the
-   * server after that would belong to none.
-   */
+  /** `performance.now()` until which its creation may begin: nobody waits for much longer, and its lease is given up. */
   readonly startBy: number;
+  /** Settled as soon as it is known how this one ended. */
+  readonly done: PromiseWithResolvers<void>;
 }
 
-/** Makes them, those that are alike together. Gives the failures; who is not among them is there. */
-export async function mintEach(
-  session: Session,
-  accounts: readonly NewAccount[],
-): Promise<ReadonlyMap<NewUser, unknown>> {
-  const failures = new Map<NewUser, unknown>();
-  for (const alike of Map.groupBy(accounts, likeness).values()) await mintAlike(session, alike, failures);
-  return failures;
+/** Makes them, those that are alike together, and settles each. */
+export async function mintEach(session: Session, accounts: readonly NewAccount[]): Promise<void> {
+  for (const alike of Map.groupBy(accounts, likeness).values()) {
+    const rest = alike.length > 1 ? await tryTogether(session, alike) : alike;
+    for (const each of rest) await mintOne(session, each).then(each.done.resolve, each.done.reject);
+  }
 }
 
 /** Accounts of one text may be made in one statement. */
@@ -34,26 +31,23 @@ function likeness({ user, authentication }: NewAccount): string {
   return JSON.stringify([own, memberOf, connectionLimit ?? null]);
 }
 
-async function mintAlike(
-  session: Session,
-  accounts: readonly NewAccount[],
-  failures: Map<NewUser, unknown>,
-): Promise<void> {
-  const open = () => accounts.filter(({ user }) => !failures.has(user));
-  let made: readonly NewAccount[] = [];
-  if (accounts.length > 1) {
-    try {
-      const free = await withFreeNames(session, accounts, failures);
-      const refusal = await mintTogether(session, free);
-      if (refusal === undefined) made = free;
-      else await undo(session, free, refusal);
-      if (refusal !== undefined && isOfServer(refusal)) throw refusal;
-    } catch (error) {
-      for (const { user } of open()) failures.set(user, error);
+/** Settles those of which is known how they ended, and gives the others, each to be tried by itself. */
+async function tryTogether(session: Session, accounts: readonly NewAccount[]): Promise<readonly NewAccount[]> {
+  try {
+    const { free, taken, others } = await sortByName(session, accounts);
+    for (const { user, done } of taken) done.reject(nameTaken(user));
+    const refusal = await mintTogether(session, free);
+    if (refusal === undefined) {
+      for (const { done } of free) done.resolve();
+      return others;
     }
+    await undo(session, free, refusal);
+    if (isOfServer(refusal)) throw refusal;
+    return [...free, ...others];
+  } catch (error) {
+    for (const { done } of accounts) done.reject(error);
+    return [];
   }
-  for (const each of open())
-    if (!made.includes(each)) await mintOne(session, each).catch((error: unknown) => failures.set(each.user, error));
 }
 
 /** What each of them by itself would wait for as long again. */
@@ -62,31 +56,26 @@ function isOfServer({ kind }: TargetError): boolean {
 }
 
 /**
- * Those in time whose names nobody has, each name once: of them, what is there after a refusal was made by us, and may be
- * dropped again. A name that is taken is a failure.
+ * Of those whose names are free, each name once and in time, what is there after a refusal was made by us, and may be dropped
+ * again. A name may be taken by a role as well: it would be dropped with the user.
  */
-async function withFreeNames(
-  session: Session,
-  accounts: readonly NewAccount[],
-  failures: Map<NewUser, unknown>,
-): Promise<readonly NewAccount[]> {
-  const byName = new Map(accounts.toReversed().map((each) => [account(each.user), each]));
+async function sortByName(session: Session, accounts: readonly NewAccount[]) {
   const { people, bundles } = await findAccounts(session, usersOf(accounts));
-  for (const { user } of accounts) if (people.has(account(user))) failures.set(user, taken(user));
-  return accounts.filter(
-    (each) =>
-      !failures.has(each.user) &&
-      byName.get(account(each.user)) === each &&
-      !bundles.has(each.user.username) &&
-      isTimely(each),
-  );
+  const isTaken = ({ user }: NewAccount) => people.has(account(user)) || bundles.has(user.username);
+  const firsts = new Map(accounts.toReversed().map((each) => [account(each.user), each]));
+  const isFree = (each: NewAccount) => !isTaken(each) && firsts.get(account(each.user)) === each && isTimely(each);
+  return {
+    free: accounts.filter(isFree),
+    taken: accounts.filter(isTaken),
+    others: accounts.filter((each) => !isTaken(each) && !isFree(each)),
+  };
 }
 
-function isTimely({ startBy }: NewAccount): boolean {
+export function isTimely({ startBy }: NewAccount): boolean {
   return performance.now() < startBy;
 }
 
-function late(): TargetError {
+export function late(): TargetError {
   return new TargetError('timeout', 'Other users that are being made kept this one waiting for too long.', {
     hint: 'Try again, or ask for fewer credentials at a time.',
   });
@@ -104,7 +93,7 @@ async function mintOne(session: Session, each: NewAccount): Promise<void> {
   try {
     await step(create);
   } catch (error) {
-    throw errorNumber(error) === cannotUser ? taken(user, error) : error;
+    throw errorNumber(error) === cannotUser ? nameTaken(user, error) : error;
   }
   await orDrop(session, user, async () => {
     for (const sql of others) await step(sql);
@@ -148,20 +137,26 @@ async function undo(session: Session, accounts: readonly NewAccount[], refusal: 
     if (made.length > 0) await dropGroup(session, 'USER', made);
     if (bundled.length > 0) await dropGroup(session, 'ROLE', bundled);
   } catch (error) {
-    throw new TargetError(refusal.kind, refusal.message, { outcome: 'unknown', cause: error });
+    throw mayBeLeft(refusal, error);
   }
 }
 
-/** Drops a user again when what follows its creation fails, as far as that can be done. */
+/** Drops a user again when what follows its creation fails. Throws that failure, with an open outcome where it may be left. */
 export async function orDrop(session: Session, user: NewUser, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (session.alive()) await removeUser(session, user).catch(() => undefined);
+    await removeUser(session, user).catch((failure: unknown) => {
+      throw error instanceof TargetError ? mayBeLeft(error, failure) : error;
+    });
     throw error;
   }
 }
 
-export function taken(user: NewUser, cause?: unknown): TargetError {
+function mayBeLeft({ kind, message, hint }: TargetError, cause: unknown): TargetError {
+  return new TargetError(kind, message, { outcome: 'unknown', cause, ...(hint !== undefined && { hint }) });
+}
+
+export function nameTaken(user: NewUser, cause?: unknown): TargetError {
   return new TargetError('exists', `A user ${account(user)} is there already.`, { cause });
 }

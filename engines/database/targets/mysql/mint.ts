@@ -3,7 +3,7 @@ import { type Credential, type NewUser, TargetError } from '#database/target.ts'
 import { oneLineName } from './certificate-subject.ts';
 import type { Drops } from './drops.ts';
 import { gather } from './gather.ts';
-import { mintEach, type NewAccount, orDrop, taken } from './mint-together.ts';
+import { isTimely, late, mintEach, nameTaken, type NewAccount, orDrop } from './mint-together.ts';
 import { defaultPlugin, type PasswordPlugin, passwordHash } from './password-hash.ts';
 import { half, type Pool } from './pool.ts';
 import type { Flavor } from './quote.ts';
@@ -20,30 +20,50 @@ const mostTogether = 8;
  * aside) and the caller revokes it.
  */
 export function createMints(pool: Pool, drops: Pick<Drops, 'mint'>): (user: NewUser) => Promise<void> {
-  /** Told by the first session; until then, and on MySQL, every user is made by itself. */
+  /** Told by the last session; until then, and on MySQL, every user is made by itself. */
   let flavor: Flavor | undefined;
-  const prepare = async (on: Flavor, user: NewUser): Promise<NewAccount> => {
-    const { passwordPlugin, connectTimeout } = pool.settings;
-    const startBy = performance.now() + connectTimeout;
-    const authentication = await authenticationOf(on, user.credential, passwordPlugin);
-    return { user, authentication, secrets: secretsOf(user.credential, authentication), startBy };
-  };
   const alone = (user: NewUser) =>
     pool.use(async (session) => {
       flavor = session.flavor;
-      const account = await prepare(flavor, user);
-      return mintEach(session, [account]);
+      const account = await prepare(pool, flavor, user);
+      await Promise.all([account.done.promise, mintEach(session, [account])]);
     });
-  const together = gather<NewAccount, ReadonlyMap<NewUser, unknown>>({
-    most: () => mostTogether,
-    width: half(pool),
-    work: (accounts) => pool.use((session) => mintEach(session, accounts)),
-  });
-  const preset = async (user: NewUser): Promise<void> => {
-    const failures = flavor === 'mariadb' ? await together(await prepare(flavor, user)) : await alone(user);
-    if (failures.has(user)) throw failures.get(user);
-  };
+  const together = inRounds(half(pool), (accounts) =>
+    pool.use((session) => {
+      flavor = session.flavor;
+      return mintEach(session, accounts);
+    }),
+  );
+  const preset = async (user: NewUser): Promise<void> =>
+    flavor === 'mariadb' ? together(await prepare(pool, flavor, user)) : alone(user);
   return (user) => drops.mint(() => (user.statements.length > 0 ? runCreationScripts(pool, user) : preset(user)));
+}
+
+/** What comes while a round is under way is in the next. Who is not taken up in time is told so then. */
+function inRounds(width: number, make: (accounts: readonly NewAccount[]) => Promise<void>) {
+  const taken = new WeakSet<NewAccount>();
+  const together = gather<NewAccount, void>({
+    most: () => mostTogether,
+    width,
+    work: async (accounts) => {
+      const timely = accounts.filter(isTimely);
+      for (const each of timely) taken.add(each);
+      if (timely.length > 0) await make(timely);
+    },
+  });
+  return async (account: NewAccount): Promise<void> => {
+    const { done, startBy } = account;
+    const timer = setTimeout(() => taken.has(account) || done.reject(late()), startBy - performance.now());
+    together(account).catch(done.reject);
+    await done.promise.finally(() => clearTimeout(timer));
+  };
+}
+
+async function prepare({ settings }: Pool, flavor: Flavor, user: NewUser): Promise<NewAccount> {
+  const startBy = performance.now() + settings.connectTimeout;
+  const authentication = await authenticationOf(flavor, user.credential, settings.passwordPlugin);
+  const secrets = secretsOf(user.credential, authentication);
+  return { user, authentication, secrets, startBy, done: Promise.withResolvers() };
 }
 
 async function authenticationOf(
@@ -78,7 +98,7 @@ async function runCreationScripts(pool: Pool, user: NewUser): Promise<void> {
       expiration: new Date(user.expiresAt).toISOString().replace('T', ' ').slice(0, 19),
     };
     const secrets = secretsOf(user.credential, authentication);
-    if (await userExists(session, user)) throw taken(user);
+    if (await userExists(session, user)) throw nameTaken(user);
     await orDrop(session, user, async () => {
       for (const [index, script] of scripts.entries()) {
         await ask(session, render(script, values), `creation statement ${index + 1}`, secrets);

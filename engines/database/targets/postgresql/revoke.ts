@@ -242,8 +242,9 @@ async function runStatements(connections: Connections, target: Target): Promise<
 export function toRevocationError(error: unknown): RevocationError {
   if (error instanceof RevocationError) return error;
   if (!(error instanceof TargetError)) return new RevocationError('The revocation failed.', { cause: error });
-  const away = error.kind === 'unreachable' || error.kind === 'timeout' || error.kind === 'login';
-  const unavailable = away || error.outcome === 'unknown';
+  // A limit of time that the server itself tells of concerns one statement: the server is there.
+  const isSilent = error.kind === 'timeout' && sqlState(error) === undefined;
+  const unavailable = isSilent || error.kind === 'unreachable' || error.kind === 'login' || error.outcome === 'unknown';
   const hint = error.hint === undefined ? '' : ` ${error.hint}`;
   return new RevocationError(`${error.message}${hint}`, { unavailable, cause: error });
 }
