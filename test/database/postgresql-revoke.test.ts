@@ -352,6 +352,22 @@ for (const major of [undefined, 18]) {
       }
     });
 
+    test('a statement of the role that waits for too long is no sign that the server is away', async () => {
+      const user = await create();
+      await world.root('CREATE TABLE public.held (); GRANT ALL ON public.held TO PUBLIC');
+      const blocker = world.root('BEGIN; LOCK TABLE public.held; SELECT pg_sleep(3); COMMIT');
+      const hasty = world.kind.open({ ...world.settings, statementTimeout: 500 });
+      const isHeld = "SELECT 1 FROM pg_locks WHERE relation = 'public.held'::regclass AND granted";
+      while ((await world.root(isHeld)).length === 0);
+      const statements = ['LOCK TABLE public.held'];
+      const error: unknown = await hasty.revokeUser(user, { statements }).catch((thrown: unknown) => thrown);
+      assert.ok(error instanceof RevocationError && !error.unavailable, String(error));
+      await blocker;
+      assert.equal((await hasty.revokeUser(user, { statements })).ended, 'removed');
+      await world.root('DROP TABLE public.held');
+      await hasty.close();
+    });
+
     test('statements of the role run after the sessions have ended and before the drop', async () => {
       const user = await create();
       const session = await world.logIn(user, user.password);
