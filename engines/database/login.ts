@@ -61,6 +61,7 @@ function orderFor(lease: LeaseRow, role: string, csr: string | undefined): Certi
     commonName: lease.subject,
     notAfter: lease.expires_at,
     csr,
+    principal: lease.principal,
     purpose: `lease ${lease.id} of ${lease.principal}`,
   };
 }

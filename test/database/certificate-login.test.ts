@@ -74,7 +74,7 @@ test('PostgreSQL lets a leased user in by its certificate, and by no other, and 
   await assert.rejects(logInToPostgres(world, { ...other, username }), { code: '28000' });
   await assert.rejects(logInToPostgres(world, { username, server_ca: mine.server_ca }), { code: '28000' });
   const [found] = await certificatesOf(server, username);
-  assert.equal(found?.principal, 'database.issue_certificates');
+  assert.equal(found?.principal, 'admin');
   assert.equal(found?.purpose, `lease ${mine.lease_id} of admin`);
   const shown = await server.ok('GET', `leases/${mine.lease_id}`);
   assert.equal(shown.facts.serial_number, found?.serial_number);

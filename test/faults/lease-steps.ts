@@ -80,6 +80,41 @@ export async function killAtEachStep(context: TestContext, target: LeaseTarget):
   context.diagnostic(`killed at ${points.length} points of leases, and at those of a rotation\n${said.join('\n')}`);
 }
 
+/** Where users are made together, while another minting lasts: at each step of two of them in one statement. */
+export async function killMintsTogether(context: TestContext, target: LeaseTarget): Promise<void> {
+  const wire = await openWire(context, target.world.settings.port, targetLanguage);
+  const folder = temporaryFolder(context, 'lease-together');
+  const spawn = spawner(context, { folder, env: {} });
+  const scene: Scene = { context, target, wire, folder, storage: undefined, spawn };
+  const first = await spawn();
+  await foundLeasing(first, target, wire.port, { max_connections: 16, statement_timeout: '15s' });
+  await first.stop();
+  const points = [
+    [1, 'CREATE USER', 'lost'],
+    [1, 'CREATE USER', 'done'],
+    [2, 'GRANT', 'done'],
+    [5, 'ALTER USER', 'done'],
+  ] as const;
+  for (const [number, name, moment] of points) {
+    const server = await spawn();
+    await mint(server);
+    const there = (await target.users()).length;
+    const seen: string[] = [];
+    wire.judge((step) => {
+      const index = seen.push(step.name) - 1;
+      return index === 0 ? 'done' : index === number ? moment : undefined;
+    });
+    const answers = [outcome(mint(server))];
+    await untilStopped(wire, 1);
+    answers.push(outcome(mint(server)), outcome(mint(server)));
+    await untilStopped(wire, 2);
+    assert.deepEqual([seen.length, seen.at(-1)], [number + 1, name]);
+    assert.equal((await target.users()).length - there, moment === 'lost' ? 1 : 3, 'both were made in one statement');
+    await kill(server, answers);
+    await (await verify(scene, [`${name} of two users ${moment}`])).stop();
+  }
+}
+
 interface Scene {
   readonly context: TestContext;
   readonly target: LeaseTarget;
