@@ -1,8 +1,8 @@
 /**
- * Loaded into the process of every test file: one that still runs after ten minutes is ended, and says so.
+ * Loaded into the process of every test file: one that still runs after twenty minutes is ended, and says so.
  * The runner's own `--test-timeout` ends a test, but waits for ever for a file that something keeps alive.
  */
-const LONGEST_MS = 600_000;
+const LONGEST_MS = 1_200_000;
 
 if (process.env['NODE_TEST_CONTEXT'] !== undefined) {
   setTimeout(() => {

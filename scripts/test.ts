@@ -16,6 +16,7 @@ const longest = [
   'test/faults/store-away.test.ts',
   'test/faults/power-cut.test.ts',
   'test/server-command.test.ts',
+  'test/faults/kill-first-start.test.ts',
   'test/interop/java.test.ts',
   'test/attack/bad-fields.test.ts',
   'test/faults/lease-steps-postgresql.test.ts',
@@ -53,7 +54,7 @@ run({
   files,
   // Files wait for servers, disks and clocks about half of their time.
   concurrency: availableParallelism() * 2,
-  timeout: 600_000,
+  timeout: 1_200_000,
   signal: stopping.signal,
   execArgv: [preload('test-deadline.ts'), preload('test-promises.ts'), '--disable-warning=ExperimentalWarning'],
   env: {
