@@ -29,19 +29,7 @@ Hints: **R** reads only, **D** may replace or destroy, **I** a repeat changes no
 Chancery; "adds" has none of them: it makes something new and changes nothing that is there. Required inputs are in bold. What each
 field means and takes: \`describe_operation\`, or \`/openapi.json\` and \`/docs\` of a server.`;
 
-const metaSection = [
-  '## Tools that are no operations',
-  ...metaTools.map((tool) =>
-    [
-      `### \`${tool.name}\``,
-      '',
-      `${tool.title} (${hints(tool.annotations)}). ${tool.description}`,
-      '',
-      `Input: ${inputsOf(tool)}.`,
-      `Result: ${resultOf(tool)}.`,
-    ].join('\n'),
-  ),
-].join('\n\n');
+const metaSection = ['## Tools that are no operations', ...metaTools.map(describeTool)].join('\n\n');
 
 function defaultSection(tools: readonly Tool[]): string {
   const rows = tools.map(
@@ -61,17 +49,18 @@ function areaSection(area: string, operations: readonly OfferedOperation[], byNa
 
 function toolSection({ id, sensitive }: OfferedOperation, tool: Tool | undefined): string {
   if (tool === undefined) throw new Error(`${id} is no tool`);
-  const lines = [
+  const secret = sensitive.length === 0 ? [] : [`Secret: ${sensitive.map((name) => `\`${name}\``).join(', ')}.`];
+  return [describeTool(tool), ...secret].join('\n');
+}
+
+function describeTool(tool: Tool): string {
+  return [
     `### \`${tool.name}\``,
     '',
     `${tool.title} (${hints(tool.annotations)}). ${tool.description}`,
     '',
     `Input: ${inputsOf(tool)}.`,
     `Result: ${resultOf(tool)}.`,
-  ];
-  return [
-    ...lines,
-    ...(sensitive.length === 0 ? [] : [`Secret: ${sensitive.map((name) => `\`${name}\``).join(', ')}.`]),
   ].join('\n');
 }
 

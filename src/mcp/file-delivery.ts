@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { constants, rmdirSync, unlinkSync } from 'node:fs';
-import { lstat, mkdir, mkdtemp, open, realpath, unlink } from 'node:fs/promises';
+import { rmdirSync, unlinkSync } from 'node:fs';
+import { lstat, mkdir, mkdtemp, realpath, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { binaryFile } from '#core/binary-file.ts';
 import { keyFingerprint, redactedUrl } from '#core/secret-view.ts';
 import { createKeptKeys, type KeptKeys } from './kept-keys.ts';
+import { writeNew } from './private-file.ts';
 import { type Delivered, type OfferedOperation, type SecretDelivery, secretFieldsOf } from './backend.ts';
 
 /**
@@ -26,10 +27,7 @@ export async function createFileDelivery(folder: string): Promise<FileDelivery> 
   const { path, made } = await ownFolder(resolve(folder));
   const written = new Set<string>();
   return {
-    keptKeys: createKeptKeys(
-      async () => path,
-      (file) => written.add(file),
-    ),
+    keptKeys: createKeptKeys(path, (file) => written.add(file)),
     delivery: {
       async deliver(operation, output) {
         const files = await writeAll(path, operation, output);
@@ -145,21 +143,6 @@ function fileText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join('');
   return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-/** O_EXCL follows no link and replaces nothing (open(2)). */
-async function writeNew(path: string, content: string | Buffer): Promise<void> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const handle = await open(path, flags, 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } catch (thrown) {
-    await unlink(path).catch(() => undefined);
-    throw thrown;
-  } finally {
-    await handle.close();
-  }
 }
 
 function describe(operation: OfferedOperation, output: Readonly<Record<string, unknown>>, files: Files): Delivered {

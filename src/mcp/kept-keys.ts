@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyRequest } from './local-keys.ts';
+import { writeNew } from './private-file.ts';
 
 /**
  * Keys whose request waits for an approval. It was given for that request and no other, and whoever approves may take hours:
@@ -35,30 +36,18 @@ function sorted(value: unknown): unknown {
 }
 
 /** `folder` must be the user's own (file-delivery.ts); `written` is told of every file. */
-export function createKeptKeys(folder: () => Promise<string>, written: (path: string) => void): KeptKeys {
+export function createKeptKeys(folder: string, written: (path: string) => void): KeptKeys {
   const quietly = <Value>(work: Promise<Value>): Promise<Value | undefined> => work.catch(() => undefined);
-  return {
-    find: (name) => quietly(folder().then((path) => readKept(join(path, name)))),
-    async keep(name, request) {
-      await quietly(keepIn(await quietly(folder()), name, request, written));
-    },
-    async drop(name) {
-      const path = await quietly(folder());
-      if (path !== undefined) await quietly(unlink(join(path, name)));
-    },
+  const write = async (path: string, { privateKey, csr }: KeyRequest): Promise<void> => {
+    await removeOld(folder);
+    await writeNew(path, JSON.stringify({ private_key: privateKey, csr }));
+    written(path);
   };
-}
-
-async function keepIn(
-  folder: string | undefined,
-  name: string,
-  request: KeyRequest,
-  written: (path: string) => void,
-): Promise<void> {
-  if (folder === undefined) return;
-  await removeOld(folder);
-  await writeKept(join(folder, name), request);
-  written(join(folder, name));
+  return {
+    find: (name) => quietly(readKept(join(folder, name))),
+    keep: (name, request) => quietly(write(join(folder, name), request)),
+    drop: (name) => quietly(unlink(join(folder, name))),
+  };
 }
 
 async function readKept(path: string): Promise<KeyRequest | undefined> {
@@ -68,21 +57,6 @@ async function readKept(path: string): Promise<KeyRequest | undefined> {
     if (size > largest || mtimeMs < Date.now() - lifetime) return undefined;
     const { private_key: privateKey, csr } = JSON.parse(await file.readFile('utf8')) as Record<string, unknown>;
     return typeof privateKey === 'string' && typeof csr === 'string' ? { privateKey, csr } : undefined;
-  } finally {
-    await file.close();
-  }
-}
-
-/** O_EXCL follows no link and replaces nothing (open(2)). */
-async function writeKept(path: string, { privateKey, csr }: KeyRequest): Promise<void> {
-  const file = await open(
-    path,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o600,
-  );
-  try {
-    await file.writeFile(JSON.stringify({ private_key: privateKey, csr }));
-    await file.sync();
   } finally {
     await file.close();
   }

@@ -61,9 +61,10 @@ export function withLocalKeys(backend: ToolBackend, { make, kept, server }: Loca
   return {
     operations: backend.operations,
     async call(operation, input, context) {
+      if (!needsKey(operation, input)) return backend.call(operation, input, context);
       const fields = input as Fields;
       const name = nameOfRequest(server, input);
-      const request = needsKey(operation, fields) ? await requestFor(fields, context, name) : undefined;
+      const request = await requestFor(fields, context, name);
       if (request === undefined) return backend.call(operation, input, context);
       const { key_type: _made, ...rest } = fields;
       try {

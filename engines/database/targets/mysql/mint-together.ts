@@ -34,7 +34,7 @@ function likeness({ user, authentication }: NewAccount): string {
 /** Settles those of which is known how they ended, and gives the others, each to be tried by itself. */
 async function tryTogether(session: Session, accounts: readonly NewAccount[]): Promise<readonly NewAccount[]> {
   try {
-    const { free, taken, others } = await sortByName(session, accounts);
+    const { free = [], taken = [], others = [] } = await sortByName(session, accounts);
     for (const { user, done } of taken) done.reject(nameTaken(user));
     const refusal = await mintTogether(session, free);
     if (refusal === undefined) {
@@ -61,14 +61,12 @@ function isOfServer({ kind }: TargetError): boolean {
  */
 async function sortByName(session: Session, accounts: readonly NewAccount[]) {
   const { people, bundles } = await findAccounts(session, usersOf(accounts));
-  const isTaken = ({ user }: NewAccount) => people.has(account(user)) || bundles.has(user.username);
   const firsts = new Map(accounts.toReversed().map((each) => [account(each.user), each]));
-  const isFree = (each: NewAccount) => !isTaken(each) && firsts.get(account(each.user)) === each && isTimely(each);
-  return {
-    free: accounts.filter(isFree),
-    taken: accounts.filter(isTaken),
-    others: accounts.filter((each) => !isTaken(each) && !isFree(each)),
-  };
+  return Object.groupBy(accounts, (each) => {
+    const name = account(each.user);
+    if (people.has(name) || bundles.has(each.user.username)) return 'taken';
+    return firsts.get(name) === each && isTimely(each) ? 'free' : 'others';
+  });
 }
 
 export function isTimely({ startBy }: NewAccount): boolean {
