@@ -1,4 +1,5 @@
 import { RevocationError } from '#lease/contract.ts';
+import { toRevocationError } from '#database/target-failure.ts';
 import type { Residue, Revocation, RevocationPlan, UserName } from '#database/target.ts';
 import { createDefinerSearch, type DefinerSearch } from './definers.ts';
 import { createDrops, type Drops, type Removal } from './drops.ts';
@@ -47,12 +48,7 @@ export async function revokeUser(tools: RevocationTools, user: UserName, plan: R
     return await revoke(tools, user, plan);
   } catch (error) {
     if (error instanceof RevocationError) throw error;
-    const failure = asTargetError(error, `the revocation of ${account(user)}`);
-    const unavailable = failure.kind === 'unreachable' || failure.kind === 'timeout' || failure.kind === 'login';
-    throw new RevocationError(failure.hint ? `${failure.message} ${failure.hint}` : failure.message, {
-      unavailable,
-      cause: failure,
-    });
+    throw toRevocationError(asTargetError(error, `the revocation of ${account(user)}`));
   }
 }
 
